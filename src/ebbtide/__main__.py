@@ -1,0 +1,5 @@
+"""``python -m ebbtide`` is the command ``ebbtide``."""
+
+from ebbtide.app.main import main
+
+main()

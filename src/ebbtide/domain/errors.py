@@ -1,0 +1,109 @@
+"""Every error that Ebbtide raises on purpose, with a stable code that the doors translate."""
+
+from __future__ import annotations
+
+
+class EbbtideError(Exception):
+    """Root of all errors raised on purpose; ``code`` is stable and documented."""
+
+    code = "ebbtide-error"
+
+
+class CatalogError(EbbtideError):
+    """A definition file is wrong; the message names the file and the key."""
+
+    code = "catalog-error"
+
+
+class SettingsError(EbbtideError):
+    """A setting is missing, malformed, or contradicts another one."""
+
+    code = "settings-error"
+
+
+class DataDirInUse(EbbtideError):
+    """Another process owns this data folder; one process owns the embedded stores."""
+
+    code = "data-dir-in-use"
+
+
+class StoreUnavailable(EbbtideError):
+    """A store cannot answer or cannot write now; nothing was acknowledged, so retry later."""
+
+    code = "store-unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StorageFull(StoreUnavailable):
+    """No space is left for the store; reads go on, writes resume when space returns."""
+
+    code = "storage-full"
+
+
+class IngestOverloaded(StoreUnavailable):
+    """More events wait for the disk than we allow in memory; retry after a pause."""
+
+    code = "ingest-overloaded"
+
+
+class MigrationError(EbbtideError):
+    """The schema on disk cannot be brought to the version this program needs."""
+
+    code = "migration-error"
+
+
+class SchemaTooNew(MigrationError):
+    """The stored schema was written by a newer Ebbtide; refuse to touch it."""
+
+    code = "schema-too-new"
+
+
+class QueryError(EbbtideError):
+    """A query text is not usable: a parameter is missing, or the engine refused it."""
+
+    code = "query-error"
+
+
+class MappingError(EbbtideError):
+    """A mapping file cannot be used; the message names the file and the key."""
+
+    code = "mapping-error"
+
+
+class BadRequest(EbbtideError):
+    """The request as a whole cannot be read (its events were never seen)."""
+
+    code = "bad-request"
+
+
+class BodyTooLarge(BadRequest):
+    """The body is larger than the limit, before or after decompression."""
+
+    code = "body-too-large"
+
+
+class UnsupportedEncoding(BadRequest):
+    """The content type or content encoding is not one we read."""
+
+    code = "unsupported-encoding"
+
+
+class NotFound(EbbtideError):
+    """The thing asked for does not exist, or does not belong to the caller."""
+
+    code = "not-found"
+
+
+class Unauthorized(EbbtideError):
+    """No valid credential came with the request; the body is the same for every cause."""
+
+    code = "unauthorized"
+
+
+class Forbidden(EbbtideError):
+    """The credential is valid but lacks the scope for this route."""
+
+    code = "forbidden"

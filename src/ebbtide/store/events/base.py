@@ -1,0 +1,304 @@
+"""The event store port: what every engine promises, and the columns they all share.
+
+A store holds two relations that portable SQL may name:
+
+``events``
+    one row per stored event, columns as in :data:`EVENT_SCHEMA`.
+``event_rollup``
+    additive hourly sums, columns as in :data:`ROLLUP_COLUMNS`. Several rows may stand for one
+    (tenant, hour, type): a reader always sums. ``hour_end`` labels the hours ``(hour_end - 1 h,
+    hour_end]``, half-open on the left like every window here, so that a window whose ends lie
+    on full hours is answered from the roll-up alone.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ebbtide.domain.errors import QueryError
+from ebbtide.domain.event import COST_DECIMALS, Event
+
+_text = pa.string()
+_instant = pa.timestamp("us", tz="UTC")
+
+#: The one columnar shape in which events enter a store, HTTP and bulk alike.
+#: ``event_uuid`` is 16 raw bytes, big-endian; ``event_id`` is null when the producer sent the
+#: canonical UUID text itself. Column order equals the tables of every engine.
+EVENT_SCHEMA = pa.schema(
+    [
+        pa.field("event_uuid", pa.binary(16), nullable=False),
+        pa.field("event_id", _text),
+        pa.field("timestamp", _instant, nullable=False),
+        pa.field("received_at", _instant, nullable=False),
+        pa.field("tenant_id", _text, nullable=False),
+        pa.field("user_id", _text),
+        pa.field("session_id", _text),
+        pa.field("event_type", _text, nullable=False),
+        pa.field("entity_type", _text),
+        pa.field("entity_id", _text),
+        pa.field("severity", pa.int8()),
+        pa.field("latency_ms", pa.int64()),
+        pa.field("cost_usd", pa.decimal128(18, COST_DECIMALS)),
+        pa.field("source", _text, nullable=False),
+        pa.field("metadata", _text, nullable=False),
+        pa.field("model", _text),
+        pa.field("policy_id", _text),
+        pa.field("policy_version", _text),
+        pa.field("status_code", pa.int32()),
+        pa.field("attribution", _text),
+        pa.field("error_type", _text),
+        pa.field("tokens_in", pa.int64()),
+        pa.field("tokens_out", pa.int64()),
+        pa.field("resource", _text),
+        pa.field("plan", _text),
+    ]
+)
+
+EVENT_COLUMNS: tuple[str, ...] = tuple(EVENT_SCHEMA.names)
+
+#: Columns of ``event_rollup``; sums are exact (integers and decimals), never floats.
+ROLLUP_COLUMNS: tuple[str, ...] = (
+    "tenant_id",
+    "hour_end",
+    "event_type",
+    "num",  # events
+    "num_cost",  # events whose cost is known
+    "cost_usd",  # sum of known costs; null when none is known
+    "num_latency",  # events whose latency is known
+    "latency_ms",  # sum of known latencies; null when none is known
+    "first_at",  # earliest timestamp
+    "last_at",  # newest timestamp
+    "last_received_at",  # newest received_at
+)
+
+Outcomes = npt.NDArray[np.uint8]  #: one domain.event.Outcome value per row, in row order
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What an acknowledgement means on one engine, said as it is."""
+
+    survives_process_kill: bool
+    survives_power_cut: bool
+    note: str
+
+
+class EventStore(ABC):
+    """Append-only events with exactly-once identity, and portable SQL over them.
+
+    Threads: ``append`` is called by one thread at a time; ``query`` by any number beside it.
+    """
+
+    #: engine word as in EBBTIDE_EVENTS_URL
+    engine: str
+    durability: Durability
+
+    @abstractmethod
+    def migrate(self) -> list[int]:
+        """Bring the schema up to date; returns the numbers applied now, empty when none were.
+
+        Raises:
+            SchemaTooNew: the store was written by a newer program.
+            MigrationError: a stored checksum differs from the file, or a step failed.
+        """
+
+    @abstractmethod
+    def append(self, batch: pa.RecordBatch) -> Outcomes:
+        """Store the events that are new and say for every row what became of it.
+
+        Events and their roll-up are one transaction where the engine has any; when this
+        returns, the result is durable as :attr:`durability` says. The first row of an
+        identity in the batch is the one that counts.
+
+        Args:
+            batch: rows in :data:`EVENT_SCHEMA`; at most a few 100,000.
+
+        Returns:
+            STORED, DUPLICATE (same content, see :func:`same_content`) or CONFLICT per row.
+
+        Raises:
+            StoreUnavailable: nothing of the batch is acknowledged; a retry is safe.
+            StorageFull: the same, for want of space.
+        """
+
+    @abstractmethod
+    def query(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run one portable read and return its rows.
+
+        Args:
+            sql: portable SQL with ``:name`` parameters; a sequence value expands inside
+                ``IN (:name)``. An empty sequence is a :class:`QueryError`.
+            params: str, int, bool, Decimal, UTC-aware datetime, None, or a sequence of them.
+
+        Returns:
+            Tuples of int, str, Decimal, float, bool, None and UTC-aware datetime; a UUID comes
+            as its lower-case text. Empty when nothing matched.
+        """
+
+    @abstractmethod
+    def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        """The same read as one columnar table, for large answers."""
+
+    @abstractmethod
+    def erase_tenant(self, tenant_id: str) -> int:
+        """Delete a tenant's events and roll-up for good; returns how many events went."""
+
+    @abstractmethod
+    def storage_bytes(self) -> int | None:
+        """Bytes this store takes on disk, or None when the engine cannot say."""
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Return when the store answers; raise StoreUnavailable when it does not."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release files and connections; the store is not usable after it."""
+
+    def maintain(self) -> None:
+        """Do a bounded piece of upkeep (compaction, checkpoint); called when ingest is idle."""
+
+
+def to_batch(events: Sequence[Event]) -> pa.RecordBatch:
+    """Lay validated events out in columns.
+
+    Args:
+        events: at least one event.
+    """
+    columns = list(zip(*events, strict=True))
+    n = len(events)
+    uuids = bytes.fromhex("".join(columns[0]).replace("-", ""))
+    ids = [sent if sent != uuid else None for uuid, sent in zip(columns[0], columns[1], strict=True)]
+    arrays = [pa.Array.from_buffers(pa.binary(16), n, [None, pa.py_buffer(uuids)])]
+    arrays.append(pa.array(ids, _text))
+    for field, values in zip(list(EVENT_SCHEMA)[2:], columns[2:], strict=True):
+        arrays.append(pa.array(values, field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=EVENT_SCHEMA)
+
+
+#: Columns that are identity or bookkeeping, and so no part of an event's content.
+NOT_CONTENT = frozenset({"event_uuid", "event_id", "tenant_id", "received_at", "source"})
+CONTENT_COLUMNS: tuple[str, ...] = tuple(c for c in EVENT_COLUMNS if c not in NOT_CONTENT)
+
+
+def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two rows of one identity say the same.
+
+    Absent equals null, numbers compare by value (1 = 1.0), the same instant is the same,
+    metadata compares as data and ``{}`` equals absent. A null inside metadata is content.
+    """
+    import json
+
+    for name in CONTENT_COLUMNS:
+        a, b = one.get(name), other.get(name)
+        if name == "metadata":
+            a = json.loads(a) if a else {}
+            b = json.loads(b) if b else {}
+        if a != b:
+            return False
+    return True
+
+
+# A parameter is a colon and a name, outside of quotes and comments, and not a cast (``::``).
+_TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|::|:([a-z_][a-z0-9_]*)", re.S)
+
+
+def bind(
+    sql: str,
+    params: Mapping[str, Any],
+    placeholder: Any,
+) -> tuple[str, dict[str, Any]]:
+    """Turn ``:name`` parameters into an engine's own placeholders.
+
+    Args:
+        sql: portable SQL.
+        params: values by name; a list or tuple expands to as many placeholders.
+        placeholder: function ``(name, value) -> text`` that writes one placeholder.
+
+    Returns:
+        The engine's text and the flat values by their (expanded) names.
+
+    Raises:
+        QueryError: a parameter has no value, or a sequence is empty.
+    """
+    flat: dict[str, Any] = {}
+
+    def one(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name is None:
+            return match.group(0)
+        if name not in params:
+            raise QueryError(f"the query names :{name}, but no value was given for it")
+        value = params[name]
+        if isinstance(value, list | tuple | set | frozenset):
+            if not value:
+                raise QueryError(f"the list given for :{name} is empty")
+            parts = []
+            for i, item in enumerate(value):
+                key = f"{name}_{i}"
+                flat[key] = item
+                parts.append(placeholder(key, item))
+            return ", ".join(parts)
+        flat[name] = value
+        return str(placeholder(name, value))
+
+    return _TOKEN.sub(one, sql), flat
+
+
+def counts_between(
+    start: datetime, as_of: datetime, known_at: datetime | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The relation ``event_counts`` for one window: full hours from the roll-up, edges raw.
+
+    Args:
+        start, as_of: the window ``(start, as_of]``, UTC-aware.
+        known_at: when given, only events with ``received_at <= known_at`` count, so the
+            roll-up (which does not know when each event came) is not used.
+
+    Returns:
+        A parenthesised SELECT with the columns of ``event_rollup`` without ``hour_end``
+        (rows are additive: sum them, min ``first_at``, max ``last_at``), and its parameters.
+    """
+    from ebbtide.domain.time import TimeWindow
+
+    raw = (
+        "SELECT tenant_id, event_type, 1 AS num, CASE WHEN cost_usd IS NULL THEN 0 ELSE 1 END AS"
+        " num_cost, cost_usd, CASE WHEN latency_ms IS NULL THEN 0 ELSE 1 END AS num_latency,"
+        " latency_ms, timestamp AS first_at, timestamp AS last_at, received_at AS"
+        " last_received_at FROM events WHERE "
+    )
+    params: dict[str, Any] = {"counts_start": start, "counts_end": as_of}
+    hours = TimeWindow(start, as_of).full_hours if known_at is None else None
+    if hours is None:
+        text = raw + "timestamp > :counts_start AND timestamp <= :counts_end"
+        if known_at is not None:
+            text += " AND received_at <= :counts_known_at"
+            params["counts_known_at"] = known_at
+        return f"({text})", params
+    params["counts_first_hour"], params["counts_last_hour"] = hours
+    parts = [
+        "SELECT tenant_id, event_type, num, num_cost, cost_usd, num_latency, latency_ms,"
+        " first_at, last_at, last_received_at FROM event_rollup"
+        " WHERE hour_end > :counts_first_hour AND hour_end <= :counts_last_hour"
+    ]
+    if start < hours[0]:
+        parts.append(raw + "timestamp > :counts_start AND timestamp <= :counts_first_hour")
+    if hours[1] < as_of:
+        parts.append(raw + "timestamp > :counts_last_hour AND timestamp <= :counts_end")
+    return "(" + " UNION ALL ".join(parts) + ")", params
+
+
+def split_statements(script: str) -> Iterable[str]:
+    """The statements of a migration file, split at semicolons that end a line."""
+    for part in re.split(r";[ \t]*(?:\n|$)", script):
+        if re.sub(r"--[^\n]*", "", part).strip():
+            yield part.strip()

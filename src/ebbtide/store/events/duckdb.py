@@ -1,0 +1,512 @@
+"""The embedded event store: one DuckDB file, one process, one writer.
+
+Exactly-once without an index on disk: identities live in a :class:`KeyIndex` in memory, and
+only suspects are looked up in the file. Roll-up rows are appended in the transaction of their
+events and folded later, so a commit costs one fsync whatever it holds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from ebbtide.domain.errors import MigrationError, QueryError, StorageFull, StoreUnavailable
+from ebbtide.domain.event import Outcome
+from ebbtide.store.events import migrations
+from ebbtide.store.events.base import (
+    EVENT_COLUMNS,
+    Durability,
+    EventStore,
+    Outcomes,
+    bind,
+    same_content,
+    split_statements,
+)
+from ebbtide.store.events.key_index import KeyIndex, Keys
+
+# A checkpoint rewrites what the log holds and makes commits wait, so it is kept rare: below
+# this size it happens only when ingest is idle.
+WAL_CHECKPOINT_BYTES = 256 * 1024 * 1024
+IDLE_CHECKPOINT_BYTES = 4 * 1024 * 1024
+# Fresh roll-up rows that trigger a fold: small enough to scan in about a millisecond.
+FOLD_ROWS = 60_000
+REFOLD_ROWS = 500_000
+
+_SUMS = """
+    sum(num)::BIGINT, sum(num_cost)::BIGINT, sum(cost_usd)::DECIMAL(38, 10),
+    sum(num_latency)::BIGINT, sum(latency_ms)::HUGEINT,
+    min(first_at), max(last_at), max(last_received_at)
+"""
+_ROLL_UP = """
+INSERT INTO rollup_fresh
+SELECT tenant_id,
+       date_trunc('hour', timestamp - INTERVAL 1 MICROSECOND) + INTERVAL 1 HOUR,
+       event_type,
+       count(*), count(cost_usd), sum(cost_usd)::DECIMAL(38, 10),
+       count(latency_ms), sum(latency_ms),
+       min(timestamp), max(timestamp), max(received_at)
+FROM incoming GROUP BY ALL
+"""
+_FOLD = f"""
+INSERT INTO rollup_folded
+SELECT tenant_id, hour_end, event_type, {_SUMS} FROM rollup_fresh GROUP BY ALL ORDER BY hour_end
+"""
+
+
+class DuckDBEventStore(EventStore):
+    """Events in one DuckDB file."""
+
+    engine = "duckdb"
+    durability = Durability(
+        survives_process_kill=True,
+        survives_power_cut=True,
+        note="every commit is in the write-ahead log and fsynced before append returns",
+    )
+
+    def __init__(self, path: Path | str, *, memory_limit_mb: int = 512, threads: int = 2) -> None:
+        """Open (or create) the file; :meth:`migrate` must run before anything else.
+
+        Args:
+            path: the database file; its write-ahead log stands beside it.
+            memory_limit_mb: what DuckDB may hold in memory, caches included.
+            threads: for one query; two are enough for two cores.
+
+        Raises:
+            StoreUnavailable: the file is locked by another process, or is no DuckDB file.
+        """
+        self.path = Path(path)
+        self._memory_limit_mb = memory_limit_mb
+        self._threads = threads
+        self._local = threading.local()
+        self._generation = 0
+        self._lock = threading.RLock()
+        self._index: KeyIndex | None = None
+        self._fresh_rows = 0
+        self._folded_rows = 0
+        self._refolded_rows = 0
+        self._con = self._open()
+
+    # -- opening, migrating, closing -------------------------------------------------------
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        try:
+            con = duckdb.connect(
+                str(self.path),
+                config={
+                    "storage_compatibility_version": "v1.5.0",
+                    "memory_limit": f"{self._memory_limit_mb}MB",
+                    "threads": str(self._threads),
+                    "wal_autocheckpoint": f"{WAL_CHECKPOINT_BYTES // 1024**2}MB",
+                    "preserve_insertion_order": "true",
+                    # Nothing that SQL says may reach files, other databases or the network.
+                    "enable_external_access": "false",
+                    "autoinstall_known_extensions": "false",
+                    "autoload_known_extensions": "false",
+                    "python_enable_replacements": "false",
+                    "arrow_lossless_conversion": "true",
+                    "lock_configuration": "true",
+                },
+            )
+        except duckdb.Error as error:
+            raise _translate(error, f"cannot open {self.path.name}") from error
+        self._generation += 1
+        return con
+
+    def _reopen(self) -> None:
+        """Start over after an error that left the connection unusable."""
+        try:
+            self._con.close()
+        except duckdb.Error:
+            pass  # it is broken already; a fresh one follows
+        self._con = self._open()
+        self._index = None
+        self._load()
+
+    def migrate(self) -> list[int]:
+        con = self._con
+        try:
+            con.execute(
+                "CREATE TABLE IF NOT EXISTS ebbtide_schema (number INTEGER NOT NULL,"
+                " name VARCHAR NOT NULL, checksum VARCHAR NOT NULL)"
+            )
+            stored = con.execute("SELECT number, checksum FROM ebbtide_schema").fetchall()
+            steps = migrations.pending("duckdb", dict(stored))
+            for step in steps:
+                con.begin()
+                try:
+                    for statement in split_statements(step.sql):
+                        con.execute(statement)
+                    con.execute(
+                        "INSERT INTO ebbtide_schema VALUES (?, ?, ?)",
+                        [step.number, step.name, step.checksum],
+                    )
+                    con.commit()
+                except duckdb.Error as error:
+                    con.rollback()
+                    raise MigrationError(f"duckdb: {step.name} failed: {error}") from error
+        except duckdb.Error as error:
+            raise _translate(error, "cannot migrate") from error
+        self._load()
+        return [step.number for step in steps]
+
+    def _load(self) -> None:
+        """Fill the key index and the upkeep counters from the file."""
+        index = KeyIndex()
+        index.load(self._stored_keys())
+        self._index = index
+        self._fresh_rows, self._folded_rows = self._con.execute(
+            "SELECT (SELECT count(*) FROM rollup_fresh), (SELECT count(*) FROM rollup_folded)"
+        ).fetchall()[0]
+        self._refolded_rows = self._folded_rows
+
+    def _stored_keys(self) -> Iterator[Keys]:
+        reader = self._con.sql("SELECT event_uuid, tenant_id FROM events").to_arrow_reader(200_000)
+        for batch in reader:
+            if batch.num_rows:
+                yield _keys(batch.column(0), batch.column(1))
+
+    def close(self) -> None:
+        with self._lock:
+            self._con.close()
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def append(self, batch: pa.RecordBatch) -> Outcomes:
+        with self._lock:
+            if self._index is None:
+                self._reopen()
+            index = self._index
+            assert index is not None
+            outcomes = np.full(batch.num_rows, Outcome.STORED, np.uint8)
+            keys = _keys(batch.column("event_uuid"), batch.column("tenant_id"))
+            suspects = index.suspects(keys)
+            repeats = _repeats(keys)
+            try:
+                if suspects.any() or repeats is not None:
+                    if repeats is not None:
+                        suspects |= repeats
+                    self._settle(batch, keys, np.flatnonzero(suspects), outcomes)
+                new = outcomes == Outcome.STORED
+                if new.all():
+                    self._insert(batch)
+                elif new.any():
+                    keys = keys[new]
+                    self._insert(batch.filter(pa.array(new)))
+                else:
+                    return outcomes
+            except duckdb.Error as error:
+                # Whether the commit reached the disk may be unknown: as suspects, the rows are
+                # looked up when the client retries, so the answer stays exact either way.
+                index.add(keys)
+                fault = _translate(error, "cannot store events")
+                self._recover(error)
+                raise fault from error
+            index.add(keys)
+            if self._fresh_rows >= FOLD_ROWS:
+                self._fold()
+            return outcomes
+
+    def _insert(self, batch: pa.RecordBatch) -> None:
+        con = self._con
+        con.register("incoming", _without_zone(batch))
+        try:
+            con.begin()
+            try:
+                _changed(con, "INSERT INTO events SELECT * FROM incoming")
+                rolled = _changed(con, _ROLL_UP)
+                con.commit()
+            except BaseException:
+                _rollback(con)
+                raise
+            self._fresh_rows += rolled
+        finally:
+            con.unregister("incoming")
+
+    def _settle(
+        self, batch: pa.RecordBatch, keys: Keys, rows: np.ndarray, outcomes: Outcomes
+    ) -> None:
+        """Decide the suspects: compare each with the stored row, or with its first in the batch."""
+        suspects = batch.take(pa.array(rows)).to_pylist()
+        stored = self._stored(suspects)
+        for position, row in zip(rows, suspects, strict=True):
+            identity = (row["tenant_id"], row["event_uuid"])
+            first = stored.get(identity)
+            if first is None:
+                stored[identity] = row  # new: a later repeat in this batch meets this one
+            elif same_content(first, row):
+                outcomes[position] = Outcome.DUPLICATE
+            else:
+                outcomes[position] = Outcome.CONFLICT
+
+    def _stored(self, suspects: list[dict[str, Any]]) -> dict[tuple[str, bytes], dict[str, Any]]:
+        """The stored rows of these identities.
+
+        A retry carries the timestamp of the first try, so a look between the suspects' own
+        timestamps (one or two row groups) finds nearly all; the whole column is read for the rest.
+        """
+        wanted = {(row["tenant_id"], row["event_uuid"]) for row in suspects}
+        times = [_naive(row["timestamp"]) for row in suspects]
+        found = self._find(wanted, min(times), max(times))
+        missing = wanted - found.keys()
+        if missing:
+            known = self._index.suspects(_keys_of(missing)) if self._index else None
+            if known is not None and known.any():
+                found |= self._find(missing, None, None)
+        return found
+
+    def _find(
+        self, wanted: set[tuple[str, bytes]], first: datetime | None, last: datetime | None
+    ) -> dict[tuple[str, bytes], dict[str, Any]]:
+        raw = pa.array([uuid for _, uuid in wanted], pa.binary(16))
+        ids = pa.table({"wanted": pa.ExtensionArray.from_storage(pa.uuid(), raw)})
+        bounds, params = "", {}
+        if first is not None:
+            bounds = " AND timestamp >= $first AND timestamp <= $last"
+            params = {"first": first, "last": last}
+        self._con.register("suspects", ids)
+        try:
+            table = self._con.sql(
+                f"SELECT {', '.join(EVENT_COLUMNS)} FROM events WHERE event_uuid IN"
+                f" (SELECT wanted FROM suspects){bounds}",
+                params=params,
+            ).to_arrow_table()
+        finally:
+            self._con.unregister("suspects")
+        found = {}
+        for row in table.to_pylist():
+            row["event_uuid"] = _uuid_bytes(row["event_uuid"])
+            row["timestamp"] = row["timestamp"].replace(tzinfo=UTC)
+            identity = (row["tenant_id"], row["event_uuid"])
+            if identity in wanted:
+                found[identity] = row
+        return found
+
+    def _recover(self, error: duckdb.Error) -> None:
+        """Leave a connection that can be used again, as far as that is possible now."""
+        _rollback(self._con)
+        if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+            self._index = None  # the next append opens the file anew
+
+    def erase_tenant(self, tenant_id: str) -> int:
+        with self._lock:
+            try:
+                self._con.begin()
+                try:
+                    who = {"tenant": tenant_id}
+                    gone = _changed(self._con, "DELETE FROM events WHERE tenant_id = $tenant", who)
+                    for table in ("rollup_folded", "rollup_fresh"):
+                        _changed(self._con, f"DELETE FROM {table} WHERE tenant_id = $tenant", who)
+                    self._con.commit()
+                except BaseException:
+                    _rollback(self._con)
+                    raise
+                self._con.execute("CHECKPOINT")  # so that the log does not keep what was erased
+            except duckdb.Error as error:
+                raise _translate(error, "cannot erase") from error
+            return gone
+
+    # -- upkeep ----------------------------------------------------------------------------
+
+    def _fold(self) -> None:
+        """Sum the fresh roll-up rows into the folded ones; sums stay equal at every moment."""
+        con = self._con
+        con.begin()
+        try:
+            added = _changed(con, _FOLD)
+            _changed(con, "DELETE FROM rollup_fresh")
+            con.commit()
+        except BaseException:
+            _rollback(con)
+            raise
+        self._fresh_rows = 0
+        self._folded_rows += added
+        if self._folded_rows > 2 * self._refolded_rows + REFOLD_ROWS:
+            self._refold()
+
+    def _refold(self) -> None:
+        """Bring the folded rows down to one per key; late events leave several."""
+        con = self._con
+        con.begin()
+        try:
+            con.execute(
+                "CREATE OR REPLACE TEMP TABLE refolded AS SELECT tenant_id, hour_end, event_type,"
+                f" {_SUMS} FROM rollup_folded GROUP BY ALL ORDER BY hour_end"
+            )
+            _changed(con, "DELETE FROM rollup_folded")
+            kept = _changed(con, "INSERT INTO rollup_folded SELECT * FROM refolded")
+            con.commit()
+        except BaseException:
+            _rollback(con)
+            raise
+        con.execute("DROP TABLE IF EXISTS refolded")
+        self._folded_rows = self._refolded_rows = kept
+
+    def maintain(self) -> None:
+        with self._lock:
+            try:
+                if self._fresh_rows > FOLD_ROWS // 10:
+                    self._fold()
+                if self._wal_bytes() > IDLE_CHECKPOINT_BYTES:
+                    self._con.execute("CHECKPOINT")
+            except duckdb.Error as error:
+                fault = _translate(error, "upkeep failed")
+                self._recover(error)
+                raise fault from error
+
+    def _wal_bytes(self) -> int:
+        wal = self.path.with_name(self.path.name + ".wal")
+        return wal.stat().st_size if wal.exists() else 0
+
+    def storage_bytes(self) -> int | None:
+        size = self.path.stat().st_size if self.path.exists() else 0
+        return size + self._wal_bytes()
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def _reader(self) -> duckdb.DuckDBPyConnection:
+        """This thread's own connection to the same database."""
+        if getattr(self._local, "generation", None) != self._generation:
+            with self._lock:
+                self._local.con = self._con.cursor()
+                self._local.generation = self._generation
+        con: duckdb.DuckDBPyConnection = self._local.con
+        return con
+
+    def _bound(self, sql: str, params: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+        text, values = bind(sql, params or {}, lambda name, _: f"${name}")
+        flat = {k: _naive(v) if isinstance(v, datetime) else v for k, v in values.items()}
+        statements = self._reader().extract_statements(text)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise QueryError("a query is one SELECT")
+        return text, flat
+
+    def query(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        try:
+            text, values = self._bound(sql, params)
+            con = self._reader().execute(text, values)
+            kinds = [str(column[1]) for column in con.description or []]
+            rows = con.fetchall()
+        except duckdb.Error as error:
+            raise _translate(error, "query failed", reading=True) from error
+        instants = [i for i, kind in enumerate(kinds) if kind.startswith("TIMESTAMP")]
+        uuids = [i for i, kind in enumerate(kinds) if kind == "UUID"]
+        if not (instants or uuids):
+            return rows
+        out = []
+        for row in rows:
+            values_ = list(row)
+            for i in instants:
+                if values_[i] is not None:
+                    values_[i] = values_[i].replace(tzinfo=UTC)
+            for i in uuids:
+                if values_[i] is not None:
+                    values_[i] = str(values_[i])
+            out.append(tuple(values_))
+        return out
+
+    def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        try:
+            text, values = self._bound(sql, params)
+            table = self._reader().sql(text, params=values).to_arrow_table()
+        except duckdb.Error as error:
+            raise _translate(error, "query failed", reading=True) from error
+        return _portable(table)
+
+    def ping(self) -> None:
+        if self._index is None:
+            with self._lock:
+                self._reopen()
+        self.query("SELECT 1")
+
+
+def _keys(uuids: pa.Array, tenants: pa.Array) -> Keys:
+    storage = uuids.storage if isinstance(uuids, pa.ExtensionArray) else uuids
+    start = storage.offset * 16
+    raw = memoryview(storage.buffers()[1])[start : start + 16 * len(storage)]
+    coded = tenants.dictionary_encode()
+    return KeyIndex.keys_of_dictionary(
+        raw, coded.indices.to_numpy(zero_copy_only=False), coded.dictionary.to_pylist()
+    )
+
+
+def _keys_of(identities: set[tuple[str, bytes]]) -> Keys:
+    ordered = list(identities)
+    return KeyIndex.keys(b"".join(uuid for _, uuid in ordered), [tenant for tenant, _ in ordered])
+
+
+def _repeats(keys: Keys) -> np.ndarray | None:
+    """Which rows share their key with another row of the batch; None when none does."""
+    values, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    return None if len(values) == len(keys) else counts[inverse] > 1
+
+
+def _uuid_bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else bytes(value.bytes)
+
+
+def _without_zone(batch: pa.RecordBatch) -> pa.Table:
+    """The batch with plain UTC instants, as the tables hold them: no session zone is asked."""
+    schema = pa.schema(
+        [pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f
+         for f in batch.schema]
+    )
+    return pa.Table.from_batches([batch]).cast(schema)
+
+
+def _portable(table: pa.Table) -> pa.Table:
+    """Types every engine gives: instants in UTC, sums of integers as 64-bit integers."""
+    columns = []
+    for column in table.columns:
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("us", tz="UTC"))
+        elif isinstance(column.type, pa.OpaqueType) and column.type.type_name == "hugeint":
+            column = _narrowed(column)
+        columns.append(column)
+    return pa.table(dict(zip(table.column_names, columns, strict=True)))
+
+
+def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    chunks = []
+    for chunk in column.chunks:
+        whole = np.frombuffer(chunk.storage.buffers()[1], "<i8").reshape(-1, 2)
+        whole = whole[chunk.offset : chunk.offset + len(chunk)]
+        low = whole[:, 0]
+        if (whole[:, 1] != low >> 63).any():
+            raise QueryError("a sum of integers does not fit into 64 bits")
+        chunks.append(pa.array(low, pa.int64(), mask=chunk.is_null().to_numpy(False)))
+    return pa.chunked_array(chunks, pa.int64())
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _changed(
+    con: duckdb.DuckDBPyConnection, sql: str, params: dict[str, Any] | None = None
+) -> int:
+    """Run one change to its end and return how many rows it touched."""
+    return int(con.execute(sql, params).fetchall()[0][0])
+
+
+def _rollback(con: duckdb.DuckDBPyConnection) -> None:
+    try:
+        con.rollback()
+    except duckdb.Error:
+        pass  # no transaction is open any more: the error itself ended it
+
+
+def _translate(error: duckdb.Error, what: str, *, reading: bool = False) -> Exception:
+    """The error of ours that a driver's error means; a fault of our own stays what it is."""
+    text = str(error)
+    if "No space left" in text or "disk quota" in text.lower():
+        return StorageFull(f"{what}: no space left on the device", retry_after_s=10)
+    if isinstance(error, duckdb.ProgrammingError | duckdb.NotSupportedError | duckdb.DataError):
+        return QueryError(f"{what}: {text}") if reading else error
+    return StoreUnavailable(f"{what}: {text.splitlines()[0]}")
