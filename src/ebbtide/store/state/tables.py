@@ -1,0 +1,111 @@
+"""The tables of the state store as the newest migration leaves them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from ebbtide.store.state.columns import Instant, RowNumber, SortableText
+
+METADATA = sa.MetaData()
+
+#: Small facts about this installation, such as its id.
+SETTINGS = sa.Table(
+    "settings",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+#: API keys without their secrets; scopes are words separated by spaces.
+API_KEYS = sa.Table(
+    "api_keys",
+    METADATA,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("secret_sha256", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant),
+    sa.Column("revoked_at", Instant),
+    sa.Column("last_used_at", Instant),
+)
+
+#: Events that were not accepted, raw. ``raw`` is bytes because text columns refuse NUL.
+QUARANTINE = sa.Table(
+    "quarantine",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("door", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("raw", sa.LargeBinary, nullable=False),
+    sa.Column("raw_sha256", sa.Text, nullable=False),
+    sa.Column("raw_bytes", sa.BigInteger, nullable=False),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("tenant_uuid", sa.Text),
+    sa.Column("key_id", sa.Text),
+    sa.Column("file", sa.Text),
+    sa.Column("line", sa.BigInteger),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("num_seen", sa.BigInteger, nullable=False),
+    sa.Column("last_seen_at", Instant, nullable=False),
+    sa.Column("num_attempts", sa.BigInteger, nullable=False),
+    sa.Column("released_at", Instant),
+    sa.Column("released_outcome", sa.Text),
+    # Row numbers are never used again: a cursor or a fallback event id must not meet another row.
+    sqlite_autoincrement=True,
+)
+
+#: One pending row for one thing sent, however often it is sent again.
+PENDING_ONLY_ONCE = sa.Index(
+    "quarantine_pending_identity",
+    QUARANTINE.c.identity,
+    unique=True,
+    sqlite_where=QUARANTINE.c.status == "pending",
+    postgresql_where=QUARANTINE.c.status == "pending",
+)
+sa.Index("quarantine_reason", QUARANTINE.c.status, QUARANTINE.c.reason)
+sa.Index("quarantine_tenant", QUARANTINE.c.tenant_uuid)
+
+#: The tenant directory. ``provenance`` is JSON: field -> [origin, instant].
+TENANTS = sa.Table(
+    "tenants",
+    METADATA,
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("tenant_id", SortableText, nullable=False, unique=True),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.Column("name", sa.Text),
+    sa.Column("plan", sa.Text),
+    sa.Column("price_usd", sa.Text),
+    sa.Column("started_at", Instant),
+    sa.Column("cancelled_at", Instant),
+    sa.Column("contacts", sa.Text),
+    sa.Column("provenance", sa.Text, nullable=False),
+)
+
+#: Tenants whose data was erased for good; only the UUID is left of them.
+ERASURES = sa.Table(
+    "erasures",
+    METADATA,
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("erased_at", Instant, nullable=False),
+)
+
+#: How far each import has come.
+IMPORTS = sa.Table(
+    "imports",
+    METADATA,
+    sa.Column("import_key", sa.Text, primary_key=True),
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("rows_done", sa.BigInteger, nullable=False),
+    sa.Column("num_stored", sa.BigInteger, nullable=False),
+    sa.Column("num_duplicate", sa.BigInteger, nullable=False),
+    sa.Column("num_conflict", sa.BigInteger, nullable=False),
+    sa.Column("num_quarantined", sa.BigInteger, nullable=False),
+    sa.Column("num_refused", sa.BigInteger, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant),
+)
