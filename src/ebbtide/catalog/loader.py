@@ -43,17 +43,9 @@ EVENT_FIELDS: Mapping[str, str] = MappingProxyType(
 #: An example is a whole event, so it names its id too, although ingest would make one.
 EXAMPLE_REQUIRED = ("event_id", "timestamp", "tenant_id", "event_type")
 
-_HEADER_REQUIRED = (
-    "name",
-    "summary",
-    "meaning",
-    "emitted_by",
-    "status",
-    "source",
-    "signal",
-)
+_HEADER_REQUIRED = ("name", "summary", "meaning", "emitted_by", "status", "source", "signal")
 _HEADER_KEYS = {*_HEADER_REQUIRED, "friction_signal", "metadata", "example"}
-_FIELD_KEYS = {"type", "unit", "required", "meaning", "one_of"}
+_FIELD_KEYS = {"type", "unit", "required", "meaning"}
 _NAME_FORM = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 _WORD_OF_COLUMN = {str: "string", int: "integer"}
 
@@ -62,8 +54,7 @@ _WORD_OF_COLUMN = {str: "string", int: "integer"}
 class MetadataField:
     """One metadata key of an event type.
 
-    ``type`` is a word of :data:`METADATA_TYPES`; ``unit`` is None when the value has none;
-    ``one_of`` holds the only values that are accepted, None when any value of the type is.
+    ``type`` is a word of :data:`METADATA_TYPES`; ``unit`` is None when the value has none.
     """
 
     name: str
@@ -71,7 +62,6 @@ class MetadataField:
     unit: str | None
     required: bool
     meaning: str
-    one_of: tuple[str | int | float | bool, ...] | None = None
 
     def accepts(self, value: object) -> bool:
         """Whether a value, as decoded from JSON, may stand under this key.
@@ -80,9 +70,7 @@ class MetadataField:
         """
         if value is None:
             return not self.required
-        return has_type(value, self.type) and (
-            self.one_of is None or value in self.one_of
-        )
+        return has_type(value, self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +180,7 @@ def read_event_type(text: str, file_name: str) -> EventType:
 @cache
 def _packaged_event_types() -> Mapping[str, EventType]:
     folder = files("ebbtide.catalog").joinpath("event_types")
-    return MappingProxyType(
-        {event_type.name: event_type for event_type in _read_folder(folder)}
-    )
+    return MappingProxyType({event_type.name: event_type for event_type in _read_folder(folder)})
 
 
 def _read_folder(folder: Traversable) -> Iterator[EventType]:
@@ -252,12 +238,10 @@ class _Definition:
         if not _NAME_FORM.fullmatch(name):
             raise self.error("name", f"{name!r} is not in UPPER_SNAKE form")
         if self.file_name != f"{name.lower()}.toml":
-            raise self.error(
-                "name", f"{name} belongs into a file named {name.lower()}.toml"
-            )
+            raise self.error("name", f"{name} belongs into a file named {name.lower()}.toml")
 
     def friction_signal(self, signal: str) -> str | None:
-        # A type is friction and says of which kind, or it is neither: counts of friction rely on it.
+        # Friction counts go by type, the kind by this key: a type has both or neither.
         if signal == "friction":
             return self.text(self.table, "friction_signal", "friction_signal")
         if "friction_signal" in self.table:
@@ -274,15 +258,9 @@ class _Definition:
         metadata = {name: self.field(name, spec) for name, spec in fields.items()}
         declared = metadata.get("friction_signal")
         if friction_signal is None and declared is not None:
-            raise self.error(
-                "metadata.friction_signal", "this type has no friction_signal"
-            )
-        if friction_signal is not None and (
-            declared is None or declared.type != "string"
-        ):
-            raise self.error(
-                "metadata.friction_signal", "a friction type lists it, as a string"
-            )
+            raise self.error("metadata.friction_signal", "this type has no friction_signal")
+        if friction_signal is not None and (declared is None or declared.type != "string"):
+            raise self.error("metadata.friction_signal", "a friction type lists it, as a string")
         return metadata
 
     def field(self, name: str, spec: object) -> MetadataField:
@@ -302,9 +280,7 @@ class _Definition:
             )
         has_unit = "unit" in spec
         if type_word in ("integer", "number") and not has_unit:
-            raise self.error(
-                f"{path}.unit", "missing; a number without its unit says nothing"
-            )
+            raise self.error(f"{path}.unit", "missing; a number without its unit says nothing")
         if not isinstance(spec.get("required"), bool):
             raise self.error(f"{path}.required", "must be true or false")
         return MetadataField(
@@ -313,39 +289,19 @@ class _Definition:
             unit=self.text(spec, "unit", f"{path}.unit") if has_unit else None,
             required=spec["required"],
             meaning=self.text(spec, "meaning", f"{path}.meaning"),
-            one_of=self.one_of(spec, type_word, path),
         )
-
-    def one_of(
-        self, spec: dict[str, Any], type_word: str, path: str
-    ) -> tuple[Any, ...] | None:
-        if "one_of" not in spec:
-            return None
-        values = spec["one_of"]
-        if not isinstance(values, list) or not values:
-            raise self.error(f"{path}.one_of", "must be a list that is not empty")
-        if type_word in ("list", "object"):
-            raise self.error(f"{path}.one_of", f"makes no sense for a {type_word}")
-        for value in values:
-            if not has_type(value, type_word):
-                raise self.error(f"{path}.one_of", f"{value!r} is no {type_word}")
-        return tuple(values)
 
     def example_json(
         self, name: str, metadata: dict[str, MetadataField], friction_signal: str | None
     ) -> str:
         example = self.table.get("example")
         if not isinstance(example, dict):
-            raise self.error(
-                "example", "missing; it must be a table with one whole event"
-            )
+            raise self.error("example", "missing; it must be a table with one whole event")
         for key, value in example.items():
             if key not in EVENT_FIELDS:
                 raise self.error(f"example.{key}", "no field of an event")
             if not has_type(value, EVENT_FIELDS[key]):
-                raise self.error(
-                    f"example.{key}", f"must be of type {EVENT_FIELDS[key]}"
-                )
+                raise self.error(f"example.{key}", f"must be of type {EVENT_FIELDS[key]}")
         for key in EXAMPLE_REQUIRED:
             if not example.get(key):
                 raise self.error(f"example.{key}", "missing")
@@ -356,15 +312,11 @@ class _Definition:
         except ValueError as error:
             raise self.error("example.timestamp", str(error)) from error
         if not SEVERITY_MIN <= example.get("severity", SEVERITY_MIN) <= SEVERITY_MAX:
-            raise self.error(
-                "example.severity", f"must be {SEVERITY_MIN} to {SEVERITY_MAX}"
-            )
+            raise self.error("example.severity", f"must be {SEVERITY_MIN} to {SEVERITY_MAX}")
         for key in ("latency_ms", "cost_usd"):
             if example.get(key, 0) < 0:
                 raise self.error(f"example.{key}", "must not be negative")
-        self.check_example_metadata(
-            example.get("metadata", {}), metadata, friction_signal
-        )
+        self.check_example_metadata(example.get("metadata", {}), metadata, friction_signal)
         ordered = {key: example[key] for key in EVENT_FIELDS if key in example}
         try:
             return json.dumps(ordered, ensure_ascii=False, allow_nan=False)
@@ -372,9 +324,7 @@ class _Definition:
             TypeError,
             ValueError,
         ) as error:  # a TOML date inside a list or an object
-            raise self.error(
-                "example", f"cannot be written as JSON: {error}"
-            ) from error
+            raise self.error("example", f"cannot be written as JSON: {error}") from error
 
     def check_example_metadata(
         self,
@@ -390,13 +340,6 @@ class _Definition:
                 raise self.error(path, f"{value!r} does not fit the field's definition")
         for field in metadata.values():
             if field.required and field.name not in values:
-                raise self.error(
-                    f"example.metadata.{field.name}", "missing, but required"
-                )
-        if (
-            friction_signal is not None
-            and values.get("friction_signal") != friction_signal
-        ):
-            raise self.error(
-                "example.metadata.friction_signal", f"must be {friction_signal}"
-            )
+                raise self.error(f"example.metadata.{field.name}", "missing, but required")
+        if friction_signal is not None and values.get("friction_signal") != friction_signal:
+            raise self.error("example.metadata.friction_signal", f"must be {friction_signal}")
