@@ -22,7 +22,6 @@ BUSY_TIMEOUT_S = 10  # another process may hold the file while it migrates or ch
 # What each connection is set to and must read back. FULL: a commit is on the disk before it
 # returns; with NORMAL, WAL mode makes no fsync at all and a power cut takes commits back.
 _PRAGMAS: tuple[tuple[str, str, object], ...] = (
-    ("busy_timeout", str(BUSY_TIMEOUT_S * 1000), BUSY_TIMEOUT_S * 1000),
     ("journal_mode", "WAL", "wal"),
     ("synchronous", "FULL", 2),
     ("foreign_keys", "ON", 1),
@@ -52,12 +51,13 @@ class SQLiteDatabase(Database):
     insert = staticmethod(sqlite.insert)
     driver_error = sqlite3.Error
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, busy_timeout_s: float) -> None:
         self.path = path
+        self._busy_timeout_s = busy_timeout_s
         # SQLite lets waiting writers poll; inside one process a lock is fairer and faster.
         self._writer = threading.Lock()
         url = sa.URL.create("sqlite+pysqlite", database=str(path))
-        engine = sa.create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_s})
         sa.event.listen(engine, "connect", self._on_connect)
         sa.event.listen(engine, "begin", _on_begin)
         super().__init__(engine)
@@ -65,7 +65,7 @@ class SQLiteDatabase(Database):
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """One writer after another; see :meth:`Database.write`."""
-        if not self._writer.acquire(timeout=BUSY_TIMEOUT_S):
+        if not self._writer.acquire(timeout=self._busy_timeout_s):
             raise StoreUnavailable("the state store is busy with another write")
         try:
             with super().write() as connection:
@@ -106,11 +106,16 @@ class SQLiteDatabase(Database):
 
 
 class SQLiteStateStore(StateStore):
-    """The state store in one file; folder and file are readable by their owner only."""
+    """The state store in one file, which only its owner can read.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file; it and its missing folders are created.
+        busy_timeout_s: how long a call waits for other writers before StoreUnavailable.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         _create_private(path)
-        super().__init__(SQLiteDatabase(path))
+        super().__init__(SQLiteDatabase(path, busy_timeout_s))
 
 
 def _on_begin(connection: sa.Connection) -> None:

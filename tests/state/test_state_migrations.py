@@ -1,0 +1,214 @@
+"""Migrations of the state store: from nothing, from every revision, by many at once, cut off."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+import ebbtide
+from ebbtide.domain.errors import MigrationError, SchemaTooNew
+from ebbtide.domain.keys import Scope
+from ebbtide.domain.quarantine import QuarantineEntry
+from ebbtide.domain.tenant import Fact, Origin
+from ebbtide.store.state.base import StateStore
+from ebbtide.store.state.migrate import VERSION_TABLE, downgrade, migrate, revisions
+from ebbtide.store.state.tables import METADATA
+
+if TYPE_CHECKING:  # every folder has its own conftest, so it is not imported at run time
+    from conftest import Place
+
+AT = datetime(2026, 3, 12, 8, 30, 0, 123456, tzinfo=UTC)
+REVISIONS = revisions()
+TABLES_FROM = {
+    "0001": {"settings", "api_keys"},
+    "0002": {"quarantine"},
+    "0003": {"tenants", "erasures"},
+    "0004": {"imports"},
+}
+
+
+def fill(store: StateStore, revision: str) -> None:
+    """Write something into every table that a revision has."""
+    if revision >= "0001":
+        store.settings.set("installation_id", "ebb-1")
+        store.keys.add("x" * 40, "first", {Scope.READ}, AT, tenant_id="acme", expires_at=AT)
+    if revision >= "0002":
+        raw = b'{"a":"\0\xff"}'
+        store.quarantine.add([QuarantineEntry(AT, "http", "conflict", raw, "acme", "k", "f", 3)])
+    if revision >= "0003":
+        store.tenants.put("acme", [Fact("plan", "pro", AT, Origin.API)], AT)
+        store.erase_tenant("globex", AT)
+    if revision >= "0004":
+        store.imports.start("k", "a.csv", AT)
+
+
+def contents(store: StateStore) -> dict[str, list[Any]]:
+    """Every row of every table there is, but the version."""
+    found = {}
+    with store._database.read() as connection:
+        for name in sorted(METADATA.tables):
+            if connection.dialect.has_table(connection, name):
+                found[name] = [tuple(r) for r in connection.execute(METADATA.tables[name].select())]
+    return found
+
+
+def differences(store: StateStore) -> list[Any]:
+    """What the schema in the database has otherwise than the one in the code."""
+    with store._database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        return list(compare_metadata(context, METADATA))
+
+
+def test_revisions_are_numbered_without_gaps() -> None:
+    assert [f"{n:04}" for n in range(1, len(REVISIONS) + 1)] == REVISIONS
+    assert set(TABLES_FROM) == set(REVISIONS)
+
+
+def test_an_empty_place_gets_the_schema_of_the_code_once(place: Place) -> None:
+    store = place.open()
+    assert differences(store) != []
+    assert store.migrate() == REVISIONS
+    assert differences(store) == []
+    assert store.migrate() == []
+    store.close()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_earlier_revision_comes_up_with_its_rows(place: Place, revision: str) -> None:
+    store = place.open()
+    applied = migrate(store._database, revision)
+    fill(store, revision)
+    before = contents(store)
+    assert set(before) == set().union(*(TABLES_FROM[r] for r in applied))
+    assert all(before.values())
+    assert store.migrate() == REVISIONS[len(applied) :]
+    after = contents(store)
+    assert {name: after[name] for name in before} == before
+    assert not any(after[name] for name in set(after) - set(before))
+    assert differences(store) == []
+    store.close()
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_up_down_up_leaves_the_rows_that_were_there_before(place: Place, revision: str) -> None:
+    store = place.open()
+    migrate(store._database, revision)
+    fill(store, revision)
+    before = contents(store)
+    store.migrate()
+    downgrade(store._database, revision)
+    assert contents(store) == before
+    store.migrate()
+    after = contents(store)
+    assert {name: after[name] for name in before} == before
+    assert differences(store) == []
+    downgrade(store._database, "base")
+    assert contents(store) == {}
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("stored", "error"), [("9999", SchemaTooNew), ("0005", SchemaTooNew), ("abc", MigrationError)]
+)
+def test_a_schema_we_do_not_know_is_refused_and_not_touched(
+    store: StateStore, stored: str, error: type[MigrationError]
+) -> None:
+    fill(store, REVISIONS[-1])
+    before = contents(store)
+    with store._database.write() as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '{stored}'")
+    with pytest.raises(MigrationError, match=stored) as caught:
+        store.migrate()
+    assert type(caught.value) is error
+    assert contents(store) == before
+
+
+# Run in processes of their own: they open the place given, wait for a word, and migrate.
+RACER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from conftest import Place
+store = Place(sys.argv[2], sys.argv[3]).open()
+print("ready", flush=True)
+sys.stdin.readline()
+print(",".join(store.migrate()), flush=True)
+store.close()
+"""
+
+# Dies at the nth statement of a migration, for every n until one migration comes through.
+DYING = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import Place
+import sqlalchemy as sa
+for n in range(1, 1000):
+    child = os.fork()
+    if child == 0:
+        store = Place(sys.argv[2], sys.argv[3]).open()
+        left = n
+        def count(*_):
+            global left
+            left -= 1
+            if left == 0:
+                os._exit(9)
+        sa.event.listen(store._database.engine, "after_cursor_execute", count)
+        sa.event.listen(store._database.engine, "commit", count)
+        store.migrate()
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == 0:
+        break
+    assert status == 9, status
+    store = Place(sys.argv[2], sys.argv[3]).open()
+    with store._database.read() as connection:
+        names = sa.inspect(connection).get_table_names()
+    store.close()
+    assert names == [], (n, names)
+print(n)
+"""
+
+
+def run(script: str, place: Place) -> subprocess.Popen[str]:
+    source = str(Path(ebbtide.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(Path(__file__).parent), place.engine, place.address],
+        env=os.environ | {"PYTHONPATH": source},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_of_four_processes_that_start_together_one_migrates(place: Place) -> None:
+    racers = [run(RACER, place) for _ in range(4)]
+    assert [racer.stdout.readline() for racer in racers if racer.stdout] == ["ready\n"] * 4
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    answers = sorted(racer.communicate(timeout=60)[0].strip() for racer in racers)
+    assert [racer.returncode for racer in racers] == [0] * 4
+    assert answers == ["", "", "", ",".join(REVISIONS)]
+    store = place.open()
+    assert store.migrate() == []
+    assert differences(store) == []
+    store.close()
+
+
+def test_a_migration_that_is_cut_off_at_any_statement_leaves_nothing(place: Place) -> None:
+    dying = run(DYING, place)
+    num_statements = int(dying.communicate(timeout=120)[0])
+    assert dying.returncode == 0
+    assert num_statements > len(METADATA.tables)
+    store = place.open()
+    assert store.migrate() == []
+    assert differences(store) == []
+    store.close()
