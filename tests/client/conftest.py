@@ -30,7 +30,7 @@ def make_emitter(
         options.setdefault("flush_interval_s", 0.02)
         options.setdefault("sleep", lambda seconds: None)
         options.setdefault("tenant_id", "acme")
-        made.append(Emitter(url or server.url, **options))
+        made.append(Emitter(server.url if url is None else url, **options))
         return made[-1]
 
     yield make

@@ -78,14 +78,14 @@ class Delivery:
             if time_left_s is None:
                 time_left_s = self._timeout_s
             if time_left_s <= 0:
-                return _drop(events, self.last_error or "no time left to send")
+                return _drop(events, "no time left to send")
             pause_s: float | None = None
             try:
                 answer = self._transport.post(payload, min(self._timeout_s, time_left_s))
             except TransportError as error:
                 problem = self._fail(str(error), None)
             else:
-                results = _read_results(answer, events) if answer.status == 200 else None
+                results = self._read_results(answer, events) if answer.status == 200 else None
                 if results is not None:
                     return results
                 if answer.status == 413 and len(events) > 1:
@@ -93,7 +93,7 @@ class Delivery:
                     return self.deliver(events[:middle], patience) + self.deliver(
                         events[middle:], patience
                     )
-                problem = self._fail(_describe(answer), answer.status)
+                problem = self._fail(self._describe(answer), answer.status)
                 if not _is_worth_a_retry(answer.status):
                     return _drop(events, problem)
                 pause_s = answer.retry_after_s
@@ -130,6 +130,43 @@ class Delivery:
         # Never before the server wants it; the jitter keeps clients from coming back as one.
         return min(asked_s, RETRY_AFTER_MAX_S) + min(own_s, 1.0)
 
+    def _read_results(
+        self, answer: Answer, events: Sequence[EncodedEvent]
+    ) -> list[EventResult] | None:
+        """The server's results in request order; None when the body is something else."""
+        try:
+            listed = json.loads(answer.body)["results"]
+            pairs = [(one["result"], one.get("reason")) for one in listed]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        if len(pairs) != len(events) or any(word not in SERVER_RESULTS for word, _ in pairs):
+            return None
+        return [
+            EventResult(event.event_id, word, None if reason is None else self._clean(str(reason)))
+            for event, (word, reason) in zip(events, pairs, strict=True)
+        ]
+
+    def _describe(self, answer: Answer) -> str:
+        """A refusal in words, with the server's own stable code when it gave one."""
+        if answer.status == 200:
+            return "HTTP 200, but the answer is not a list of results; is this an Ebbtide server?"
+        if 300 <= answer.status <= 399:
+            return f"HTTP {answer.status}: redirects are not followed; set url to the final address"
+        try:
+            body = json.loads(answer.body)
+            code = body.get("code") or body.get("title")
+        except (ValueError, AttributeError, RecursionError):
+            code = None
+        return f"HTTP {answer.status}" + (
+            f" ({self._clean(code)})" if isinstance(code, str) else ""
+        )
+
+    def _clean(self, text: str) -> str:
+        """A text from outside: without the key, on one line, and short, fit for a log."""
+        text = self._transport.redact(text)  # before cutting, which could leave half of it
+        shown = "".join(c if c.isprintable() else "?" for c in text[:REASON_CHARS_MAX])
+        return shown if len(text) <= REASON_CHARS_MAX else shown + "..."
+
 
 def _is_worth_a_retry(status: int) -> bool:
     # A 200 comes here only when its body was not a list of results: nothing is known then,
@@ -139,38 +176,3 @@ def _is_worth_a_retry(status: int) -> bool:
 
 def _drop(events: Sequence[EncodedEvent], reason: str) -> list[EventResult]:
     return [EventResult(event.event_id, DROPPED, reason) for event in events]
-
-
-def _read_results(answer: Answer, events: Sequence[EncodedEvent]) -> list[EventResult] | None:
-    """The server's results in request order; None when the body is something else."""
-    try:
-        listed = json.loads(answer.body)["results"]
-        pairs = [(one["result"], one.get("reason")) for one in listed]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    if len(pairs) != len(events) or any(word not in SERVER_RESULTS for word, _ in pairs):
-        return None
-    return [
-        EventResult(event.event_id, word, None if reason is None else clean(str(reason)))
-        for event, (word, reason) in zip(events, pairs, strict=True)
-    ]
-
-
-def _describe(answer: Answer) -> str:
-    """A refusal in words, with the server's own stable code when it gave one."""
-    if answer.status == 200:
-        return "HTTP 200, but the answer is not a list of results; is this an Ebbtide server?"
-    if 300 <= answer.status <= 399:
-        return f"HTTP {answer.status}: redirects are not followed; set url to the final address"
-    try:
-        body = json.loads(answer.body)
-        code = body.get("code") or body.get("title")
-    except (ValueError, AttributeError, RecursionError):
-        code = None
-    return f"HTTP {answer.status}" + (f" ({clean(code)})" if isinstance(code, str) else "")
-
-
-def clean(text: str) -> str:
-    """A text from outside, on one line and short, fit for a log."""
-    shown = "".join(c if c.isprintable() else "?" for c in text[:REASON_CHARS_MAX])
-    return shown if len(text) <= REASON_CHARS_MAX else shown + "..."

@@ -77,7 +77,6 @@ def emit_now(
             results += delivery.deliver(batch, patience)
             if any(result.result == DROPPED for result in results[-len(batch) :]):
                 problem = delivery.last_error or "no answer"
-                problem = problem if secret is None else secret.redact(problem)
                 untried = encoded[len(results) :]
                 results += [EventResult(e.event_id, DROPPED, "not tried") for e in untried]
                 raise DeliveryFailed(problem, results=results, status=delivery.last_status)

@@ -100,7 +100,7 @@ class Emitter(TypedMethods):
                 forgets it, ``block`` first waits up to ``block_s`` seconds for room.
             timeout_s: for one request, answer included.
             max_retries: repeats of one request after a failure that may pass (no connection,
-                408, 429, 5xx). The pauses grow from 0.2 s to 60 s: 20 make about 11 minutes.
+                408, 429, 5xx). The pauses grow from 0.2 s to 60 s: 20 make about 10 minutes.
             exit_timeout_s: how long the end of the program waits for the rest to be sent.
             gzip_min_bytes: request bodies from this size on are compressed.
             proxy: ``http://host:port`` to go through; proxies of the environment are ignored.
@@ -186,7 +186,7 @@ class Emitter(TypedMethods):
         self._counters = Counters()
         self._thread: threading.Thread | None = None
         self._thread_lock = threading.RLock()
-        self._sending = threading.Lock()  # the delivery serves one thread at a time
+        self._sending = threading.RLock()  # the delivery serves one thread at a time
 
     # ------------------------------------------------------------------ taking events
 
@@ -266,7 +266,7 @@ class Emitter(TypedMethods):
             why = str(error) if isinstance(error, InvalidEvent) else type(error).__name__
             if self._raise_errors:
                 raise InvalidEvent(why) from error
-            self._log.warning("invalid", f"an event was not taken: {self._fit(why)}")
+            self._log.warning("invalid", f"an event was not taken: {why}")
             return None
         if self._settings_error is not None:
             self._lose([event], "unusable settings")
@@ -330,7 +330,7 @@ class Emitter(TypedMethods):
         return self._queue.pause(0.0, asked_by_server=asked_by_server)
 
     def _note_retry(self, problem: str) -> None:
-        self._log.warning("retry", f"events wait, will try again: {self._fit(problem)}")
+        self._log.warning("retry", f"events wait, will try again: {problem}")
 
     def _settle(self, batch: list[EncodedEvent], results: list[EventResult]) -> None:
         if not self._queue.claim(lambda: self._count(results)):
@@ -356,14 +356,13 @@ class Emitter(TypedMethods):
             reasons = [r.reason or "no reason given" for r in answered if r.result == word]
             if reasons:
                 listed = ", ".join(f"{n} x {why}" for why, n in Counter(reasons).items())
-                logger.warning("%d events %s: %s", len(reasons), word, self._fit(listed))
+                logger.warning("%d events %s: %s", len(reasons), word, listed)
 
     def _lose(self, events: list[EncodedEvent], reason: str) -> None:
         self._counters.add("dropped", len(events))
         self._report_loss(events, reason)
 
     def _report_loss(self, events: list[EncodedEvent], reason: str) -> None:
-        reason = self._fit(reason)
         self._log.warning(f"drop {reason}", f"{len(events)} events dropped: {reason}")
         if self._on_drop is not None:
             import json
@@ -379,10 +378,6 @@ class Emitter(TypedMethods):
         except Exception as error:
             # The application's own fault, in our thread: it must not stop the sending.
             self._log.warning("callback", f"a callback raised {type(error).__name__}")
-
-    def _fit(self, text: str) -> str:
-        """A text that may be logged: whatever came back from outside, the key is not in it."""
-        return text if self._api_key is None else self._api_key.redact(text)
 
     # ------------------------------------------------------------------ ending
 
@@ -417,29 +412,29 @@ class Emitter(TypedMethods):
                 then is dropped, counted and reported; a batch on its way may still arrive.
 
         Returns:
-            True when nothing was left behind.
+            True when no event was dropped meanwhile.
         """
-        deadline = time.monotonic() + self._begin_close(timeout_s)
-        return self._finish_close(deadline)
+        dropped_before = self.stats.dropped
+        self._finish_close(time.monotonic() + self._begin_close(timeout_s))
+        return self.stats.dropped == dropped_before
 
     def _begin_close(self, timeout_s: float | None = None) -> float:
         timeout_s = self._exit_timeout_s if timeout_s is None else timeout_s
         self._queue.close(timeout_s)
         return timeout_s
 
-    def _finish_close(self, deadline: float) -> bool:
+    def _finish_close(self, deadline: float) -> None:
         thread = self._thread
         if thread is not None and thread.is_alive():
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
         elif self._delivery is not None:
             self._send_all()  # no thread was started, or none could be: empty the queue here
-        left: list[EncodedEvent] = []
-        if thread is not threading.current_thread():
-            left = self._queue.abandon()
+        if thread is threading.current_thread():
+            return  # called from a callback: this thread sends the rest when it is back
+        left = self._queue.abandon()
         if left:
             self._lose(left, "closed before the server answered")
-        return not left
 
     def __enter__(self) -> Emitter:
         return self
@@ -461,7 +456,7 @@ class Emitter(TypedMethods):
         last_error = delivery.last_error if delivery is not None else str(self._settings_error)
         return self._counters.snapshot(
             retries=0 if delivery is None else delivery.retries,
-            last_error=None if last_error is None else self._fit(last_error),
+            last_error=last_error,
         )
 
     def __repr__(self) -> str:

@@ -96,6 +96,10 @@ class Transport:
         """Where events go, fit to be shown."""
         return f"{self._target.scheme}://{self._target.netloc}{self._target.path.rstrip('/')}"
 
+    def redact(self, text: str) -> str:
+        """A text from outside with the key masked, should somebody have repeated it."""
+        return text if self._api_key is None else self._api_key.redact(text)
+
     def prepare(self, body: bytes) -> Payload:
         """Compress a body when that is worth it."""
         if len(body) < self._gzip_min_bytes:
@@ -137,6 +141,8 @@ class Transport:
         body = response.read(ANSWER_BYTES_MAX + 1)
         if len(body) > ANSWER_BYTES_MAX:
             raise http.client.HTTPException("the answer is too large")
+        if response.length:  # the connection ended before the announced length
+            raise http.client.IncompleteRead(body)
         retry_after_s = _read_retry_after(response.getheader("Retry-After"))
         if response.will_close:
             self.close()
