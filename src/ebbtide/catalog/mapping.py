@@ -75,11 +75,13 @@ class Rule:
     constants: Mapping[str, Scalar]
 
     @property
-    def mapped_names(self) -> frozenset[str]:
-        """Their top-level fields that ``columns`` name whole, so that ``rest`` leaves them out."""
-        return frozenset(
-            path[0] for paths in self.columns.values() for path in paths if len(path) == 1
-        )
+    def taken(self) -> frozenset[FieldPath]:
+        """The first path of each column, which ``spread`` and ``rest`` leave out.
+
+        Its value is always used when it is there. A later path may not have been the one that
+        counted, so it goes to metadata as well and nothing is lost.
+        """
+        return frozenset(paths[0] for paths in self.columns.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +302,7 @@ def _packaged() -> Mapping[str, _Source]:
 _TOP_KEYS = frozenset(
     {"source", "columns", "constants", "metadata", "values", "timestamp", "events", "cost"}
 )
+_PRICE_USD_MAX = 10**6  # for one token; beyond it the file is something else
 _RULE_KEYS = frozenset({"type", "type_column", "when", "columns", "constants"})
 
 
@@ -509,7 +512,9 @@ class _Compiler:
             if tokens_in is None or tokens_out is None:
                 continue  # a model that is not sold by the token (images, audio) has no price here
             if not _is_price(tokens_in) or not _is_price(tokens_out):
-                raise self.error("cost.prices", f"{name}: {model}: prices must be numbers >= 0")
+                raise self.error(
+                    "cost.prices", f"{name}: {model}: prices must be numbers from 0 to a million"
+                )
             prices[model] = TokenPrice(Decimal(tokens_in), Decimal(tokens_out))
         if not prices:
             raise self.error("cost.prices", f"{name} names no model with both prices")
@@ -567,4 +572,4 @@ class _Compiler:
 def _is_price(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         return False
-    return value >= 0 and Decimal(value).is_finite()
+    return Decimal(value).is_finite() and 0 <= value < _PRICE_USD_MAX
