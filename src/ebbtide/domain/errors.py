@@ -43,6 +43,12 @@ class StorageFull(StoreUnavailable):
     code = "storage-full"
 
 
+class StoreRefused(EbbtideError):
+    """The engine refused a row that had passed every check of ours; the row is set aside."""
+
+    code = "store-refused"
+
+
 class IngestOverloaded(StoreUnavailable):
     """More events wait for the disk than we allow in memory; retry after a pause."""
 
@@ -89,6 +95,28 @@ class UnsupportedEncoding(BadRequest):
     """The content type or content encoding is not one we read."""
 
     code = "unsupported-encoding"
+
+
+class Unprocessable(BadRequest):
+    """The request can be read, but a value in it cannot be used; the message names it."""
+
+    code = "unprocessable"
+
+
+class ReceiveTimeout(BadRequest):
+    """The body arrived too slowly."""
+
+    code = "receive-timeout"
+
+
+class TooManyAttempts(EbbtideError):
+    """Too many wrong credentials came from one address."""
+
+    code = "too-many-attempts"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class NotFound(EbbtideError):

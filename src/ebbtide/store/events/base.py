@@ -128,6 +128,7 @@ class EventStore(ABC):
         Raises:
             StoreUnavailable: nothing of the batch is acknowledged; a retry is safe.
             StorageFull: the same, for want of space.
+            StoreRefused: the engine would not take a row; nothing of the batch was stored.
         """
 
     @abstractmethod
@@ -228,9 +229,15 @@ def bind(
         The engine's text and the flat values by their (expanded) names.
 
     Raises:
-        QueryError: a parameter has no value, or a sequence is empty.
+        QueryError: a parameter has no value, a sequence is empty, or a moment names no zone.
     """
     flat: dict[str, Any] = {}
+
+    def write(key: str, name: str, value: Any) -> str:
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise QueryError(f"the moment given for :{name} names no time zone")
+        flat[key] = value
+        return str(placeholder(key, value))
 
     def one(match: re.Match[str]) -> str:
         name = match.group(1)
@@ -242,14 +249,9 @@ def bind(
         if isinstance(value, list | tuple | set | frozenset):
             if not value:
                 raise QueryError(f"the list given for :{name} is empty")
-            parts = []
-            for i, item in enumerate(value):
-                key = f"{name}_{i}"
-                flat[key] = item
-                parts.append(placeholder(key, item))
-            return ", ".join(parts)
-        flat[name] = value
-        return str(placeholder(name, value))
+            # Two underscores keep :kinds of two values apart from a parameter named :kinds_1.
+            return ", ".join(write(f"{name}__{i}", name, item) for i, item in enumerate(value))
+        return write(name, name, value)
 
     return _TOKEN.sub(one, sql), flat
 

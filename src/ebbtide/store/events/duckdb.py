@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ebbtide.domain.errors import MigrationError, QueryError, StorageFull, StoreUnavailable
+from ebbtide.domain.errors import MigrationError, QueryError, StorageFull, StoreRefused, StoreUnavailable
 from ebbtide.domain.event import Outcome
 from ebbtide.store.events import migrations
 from ebbtide.store.events.base import (
@@ -503,10 +503,10 @@ def _rollback(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def _translate(error: duckdb.Error, what: str, *, reading: bool = False) -> Exception:
-    """The error of ours that a driver's error means; a fault of our own stays what it is."""
+    """The error of ours that a driver's error means."""
     text = str(error)
     if "No space left" in text or "disk quota" in text.lower():
         return StorageFull(f"{what}: no space left on the device", retry_after_s=10)
     if isinstance(error, duckdb.ProgrammingError | duckdb.NotSupportedError | duckdb.DataError):
-        return QueryError(f"{what}: {text}") if reading else error
+        return (QueryError if reading else StoreRefused)(f"{what}: {text}")
     return StoreUnavailable(f"{what}: {text.splitlines()[0]}")

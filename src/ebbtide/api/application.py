@@ -1,0 +1,138 @@
+"""The HTTP door: every route, what each asks of its caller, and the answers to errors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ebbtide import __version__
+from ebbtide.api import problems
+from ebbtide.api.openapi import INGEST_PATHS
+from ebbtide.api.routes import (
+    bulk,
+    cloudevents,
+    events,
+    health,
+    keys,
+    metrics,
+    quarantine,
+    segment,
+    stored_events,
+    tenants,
+)
+from ebbtide.api.services import Services
+from ebbtide.domain.errors import EbbtideError
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+#: Routes on the hot path or outside of JSON: plain handlers, (methods, path, handler).
+PLAIN_ROUTES: list[tuple[list[str], str, Handler]] = [
+    (["GET"], "/", lambda request: _root(request)),
+    (["POST"], "/v1/events", events.post_events),
+    (["POST"], "/v1/bulk", bulk.post_bulk),
+    (["POST"], "/v1/cloudevents", cloudevents.post_cloudevents),
+    *[(["POST"], f"/v1/{call}", segment.post_call) for call in segment.CALLS],
+    (["GET"], "/health/live", health.live),
+    (["GET"], "/health/ready", health.ready),
+    (["GET"], "/metrics", metrics.metrics),
+]
+
+
+def build_application(services: Services) -> FastAPI:
+    """The ASGI application over one set of services."""
+    app = FastAPI(
+        title="Ebbtide",
+        version=__version__,
+        description="One stream of events in, seven founder questions answered.",
+        docs_url=None,  # the stock pages load scripts from other hosts
+        redoc_url=None,
+        openapi_url=None,
+    )
+    app.state.services = services
+    for methods, path, handler in PLAIN_ROUTES:
+        app.router.routes.append(Route(path, handler, methods=methods))
+    for module in (stored_events, quarantine, tenants, keys, bulk):
+        app.include_router(module.router)
+    app.router.routes.append(Route("/openapi.json", _openapi, methods=["GET"]))
+    app.add_exception_handler(EbbtideError, problems.on_ebbtide_error)
+    app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(Exception, problems.on_fault)
+    app.add_middleware(_Headers)
+    return app
+
+
+async def _root(_: Request) -> Response:
+    return JSONResponse({"name": "ebbtide", "api": "/openapi.json", "ready": "/health/ready"})
+
+
+async def _openapi(request: Request) -> Response:
+    return JSONResponse(openapi_of(request.app))
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of the whole application, plain routes included."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            openapi_version="3.1.0",
+        )
+        for path, operations in INGEST_PATHS.items():
+            document["paths"].setdefault(path, {}).update(operations)
+        components = document.setdefault("components", {})
+        components["securitySchemes"] = {
+            "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            "Bearer": {"type": "http", "scheme": "bearer"},
+        }
+        document["security"] = [{"ApiKey": []}, {"Bearer": []}]
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+async def _on_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    # Where and why, never the value itself: it may be a secret that landed in the wrong field.
+    faults = [
+        {"where": ".".join(str(part) for part in fault["loc"]), "why": fault["msg"]}
+        for fault in error.errors()[:20]
+    ]
+    return problems.problem(
+        422, "unprocessable", "The request cannot be used as it is", errors=faults
+    )
+
+
+class _Headers:
+    """Headers that every answer carries, errors included."""
+
+    HEADERS = (
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cache-control", b"private, no-store"),
+    )
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message.setdefault("headers", [])
+                present = {name for name, _ in headers}
+                headers.extend(pair for pair in self.HEADERS if pair[0] not in present)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

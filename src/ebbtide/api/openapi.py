@@ -1,0 +1,124 @@
+"""The OpenAPI text of routes that the framework does not describe by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_RESULT = {
+    "type": "object",
+    "properties": {
+        "event_id": {"type": ["string", "null"]},
+        "result": {"enum": ["stored", "duplicate", "conflict", "quarantined", "refused"]},
+        "reason": {"type": ["string", "null"]},
+    },
+}
+_ANSWER = {
+    "description": "Every record is settled and on disk; one result each, in order.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "results": {"type": "array", "items": _RESULT},
+                    "stored": {"type": "integer"},
+                    "duplicate": {"type": "integer"},
+                    "conflict": {"type": "integer"},
+                    "quarantined": {"type": "integer"},
+                    "refused": {"type": "integer"},
+                },
+            },
+            "example": {
+                "results": [{"event_id": "exp-7", "result": "stored", "reason": None}],
+                "stored": 1,
+                "duplicate": 0,
+                "conflict": 0,
+                "quarantined": 0,
+                "refused": 0,
+            },
+        }
+    },
+}
+_PROBLEM = {"content": {"application/problem+json": {"schema": {"type": "object"}}}}
+_REFUSALS = {
+    "400": {"description": "The body is no JSON, or of another shape.", **_PROBLEM},
+    "401": {"description": "No valid API key.", **_PROBLEM},
+    "403": {"description": "The key lacks the scope.", **_PROBLEM},
+    "408": {"description": "The body arrived too slowly.", **_PROBLEM},
+    "413": {"description": "More than 5 MB after decompression.", **_PROBLEM},
+    "415": {"description": "Another content type or encoding.", **_PROBLEM},
+    "503": {"description": "Nothing was acknowledged; see Retry-After.", **_PROBLEM},
+}
+_EVENT_EXAMPLE = {
+    "event_id": "exp-7",
+    "timestamp": "2025-12-20T08:00:00Z",
+    "tenant_id": "acme-ai",
+    "user_id": "u-1",
+    "event_type": "EXPORT_GENERATED",
+    "metadata": {"format": "pdf"},
+}
+
+
+def _ingest(summary: str, content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "post": {
+            "summary": summary,
+            "tags": ["ingest"],
+            "requestBody": {"required": True, "content": content},
+            "responses": {"200": _ANSWER, **_REFUSALS},
+        }
+    }
+
+
+def _json(example: object) -> dict[str, Any]:
+    return {"application/json": {"schema": {}, "example": example}}
+
+
+def _probe(summary: str, *, is_open: bool = True) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "tags": ["operations"],
+        "responses": {"200": {"description": "Yes."}, "503": {"description": "No.", **_PROBLEM}},
+    }
+    if is_open:
+        operation["security"] = []
+    return {"get": operation}
+
+
+_TRACK = {
+    "type": "track",
+    "event": "EXPORT_GENERATED",
+    "userId": "u-1",
+    "messageId": "exp-7",
+    "timestamp": "2025-12-20T08:00:00Z",
+    "context": {"groupId": "acme-ai"},
+    "properties": {"format": "pdf"},
+}
+_CLOUDEVENT = {
+    "specversion": "1.0",
+    "id": "exp-7",
+    "source": "/exports",
+    "type": "EXPORT_GENERATED",
+    "subject": "acme-ai",
+    "time": "2025-12-20T08:00:00Z",
+    "data": {"format": "pdf"},
+}
+
+INGEST_PATHS: dict[str, dict[str, Any]] = {
+    "/v1/events": _ingest("Store one event, a list, or {events: [...]}", _json(_EVENT_EXAMPLE)),
+    "/v1/cloudevents": _ingest(
+        "CloudEvents 1.0: structured, batch or binary",
+        {"application/cloudevents+json": {"schema": {}, "example": _CLOUDEVENT}},
+    ),
+    **{
+        f"/v1/{call}": _ingest(f"Segment {call}", _json(_TRACK | {"type": call}))
+        for call in ("track", "identify", "group", "page", "screen", "alias")
+    },
+    "/v1/batch": _ingest("Segment batch", _json({"batch": [_TRACK]})),
+    "/v1/bulk": _ingest(
+        "Many events as an Arrow stream (admin)",
+        {"application/vnd.apache.arrow.stream": {"schema": {}}},
+    ),
+    "/health/live": _probe("Is the process alive?"),
+    "/health/ready": _probe("Can both stores answer?"),
+    "/metrics": _probe("Figures for Prometheus", is_open=False),
+}

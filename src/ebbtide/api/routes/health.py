@@ -1,0 +1,33 @@
+"""Is it alive, is it ready: for orchestrators; says nothing but the state."""
+
+from __future__ import annotations
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ebbtide.api.problems import problem
+from ebbtide.api.services import services_of
+from ebbtide.domain.errors import EbbtideError
+
+log = structlog.get_logger(__name__)
+
+
+async def live(_: Request) -> Response:
+    """200 while the process serves requests."""
+    return JSONResponse({"status": "live"})
+
+
+async def ready(request: Request) -> Response:
+    """200 when both stores answer and the writer runs, else 503."""
+    services = services_of(request)
+    if not services.writer.is_alive:
+        return problem(503, "not-ready", "The writer has stopped", headers={"Retry-After": "5"})
+    try:
+        await run_in_threadpool(services.events.ping)
+        await run_in_threadpool(services.state.ping)
+    except EbbtideError as error:
+        log.warning("health.not_ready", code=error.code, detail=str(error))
+        return problem(503, "not-ready", "A store cannot answer", headers={"Retry-After": "5"})
+    return JSONResponse({"status": "ready"})

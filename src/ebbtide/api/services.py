@@ -1,0 +1,47 @@
+"""What the HTTP door needs to do its work; put together by the wiring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from starlette.requests import Request
+
+from ebbtide.api.auth import Authenticator
+from ebbtide.catalog.loader import Catalog
+from ebbtide.catalog.mapping import SourceMapping
+from ebbtide.ingest.accounting import Accounting
+from ebbtide.ingest.bulk import BulkLoader
+from ebbtide.ingest.directory import Directory
+from ebbtide.ingest.ingestor import Ingestor
+from ebbtide.ingest.release import Releaser
+from ebbtide.ingest.writer import Writer
+from ebbtide.store.events.base import EventStore
+from ebbtide.store.state.base import StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One running Ebbtide."""
+
+    catalog: Catalog
+    events: EventStore
+    state: StateStore
+    directory: Directory
+    accounting: Accounting
+    writer: Writer
+    ingestor: Ingestor
+    bulk: BulkLoader
+    releaser: Releaser
+    mappings: Callable[[], Mapping[str, SourceMapping]]
+    authenticator: Authenticator
+    clock: Callable[[], datetime]
+    data_dir: Path
+
+
+def services_of(request: Request) -> Services:
+    """The services behind a request."""
+    services: Services = request.app.state.services
+    return services

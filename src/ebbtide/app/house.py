@@ -1,0 +1,132 @@
+"""Builds one running Ebbtide from its settings, and takes it down again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+
+from ebbtide.api.auth import Authenticator
+from ebbtide.api.services import Services
+from ebbtide.app.data_dir import DataDir
+from ebbtide.app.settings import Settings
+from ebbtide.app.stores import open_events, open_state
+from ebbtide.catalog.loader import load_catalog
+from ebbtide.catalog.mapping import SourceMapping, load_mappings
+from ebbtide.domain.errors import SettingsError
+from ebbtide.domain.keys import Scope
+from ebbtide.ingest.accounting import Accounting
+from ebbtide.ingest.bulk import BulkLoader
+from ebbtide.ingest.directory import Directory
+from ebbtide.ingest.ingestor import Ingestor
+from ebbtide.ingest.release import Releaser
+from ebbtide.ingest.validate import Validator
+from ebbtide.ingest.writer import Writer
+
+log = structlog.get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    """The clock of the doors; everything below takes moments as arguments."""
+    return datetime.now(UTC)
+
+
+class House:
+    """The stores and everything on them, opened together and closed together."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], datetime] = utc_now,
+        *,
+        make_first_key: bool = True,
+    ) -> None:
+        """Take the data folder, open and migrate the stores, start the writer.
+
+        Args:
+            clock: tells the present moment, UTC-aware.
+            make_first_key: make an admin key when there is none; False where nobody would
+                see its text.
+
+        Raises:
+            DataDirInUse: another process owns the folder.
+            SettingsError: a setting cannot be used.
+            StoreUnavailable, MigrationError: a store cannot be opened or brought up to date.
+        """
+        self.settings = settings
+        with ExitStack() as stack:
+            self.data_dir = stack.enter_context(DataDir(settings.data_dir))
+            self.data_dir.take()
+            events = open_events(settings)
+            stack.callback(events.close)
+            state = open_state(settings)
+            stack.callback(state.close)
+            state.migrate()
+            events.migrate()
+            catalog = load_catalog()
+            mappings = partial(_load_mappings, settings)
+            mappings()  # a broken file is said at start, not at the first event
+            directory = Directory(state)
+            missing = directory.reconcile(events, clock())
+            if missing:
+                log.warning("directory.reconciled", tenants=missing)
+            accounting = Accounting()
+            validator = Validator(catalog)
+            writer = Writer(events, state, directory, accounting)
+            stack.callback(writer.close)
+            ingestor = Ingestor(validator, writer, directory)
+            self.services = Services(
+                catalog=catalog,
+                events=events,
+                state=state,
+                directory=directory,
+                accounting=accounting,
+                writer=writer,
+                ingestor=ingestor,
+                bulk=BulkLoader(validator, events, state, directory, accounting),
+                releaser=Releaser(ingestor, state, mappings, clock),
+                mappings=mappings,
+                authenticator=Authenticator(state, clock),
+                clock=clock,
+                data_dir=settings.data_dir,
+            )
+            self.first_key = self._first_key(make_first_key)
+            self._stack = stack.pop_all()
+
+    def _first_key(self, may_make: bool) -> str | None:
+        """The first admin key: the operator's own, or a new one when there is none at all.
+
+        Returns:
+            The text of a key made now, to be shown once; None when there was one already.
+        """
+        keys = self.services.state.keys
+        now = self.services.clock()
+        given = self.settings.bootstrap_key
+        if given is not None:
+            try:
+                keys.add(given.get_secret_value(), "bootstrap", {Scope.ADMIN}, now)
+            except ValueError as error:
+                raise SettingsError(f"EBBTIDE_BOOTSTRAP_KEY: {error}") from error
+            return None
+        if not may_make or any(key.allows(Scope.ADMIN) and key.is_active(now) for key in keys.list()):
+            return None
+        return keys.create("first admin key", {Scope.ADMIN}, now).text
+
+    def close(self) -> None:
+        """Write what waits, close the stores, give the folder back."""
+        self._stack.close()
+
+    def __enter__(self) -> House:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _load_mappings(settings: Settings) -> Mapping[str, SourceMapping]:
+    """The mappings as the files are now; the user's folder need not exist."""
+    folder = settings.effective_sources_dir
+    return load_mappings(folder if folder.is_dir() or settings.sources_dir else None)

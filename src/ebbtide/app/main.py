@@ -1,0 +1,132 @@
+"""The command's wiring: settings, logs, serve and demo, and the door for all other commands."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+import typer
+from pydantic import ValidationError
+
+from ebbtide.app.data_dir import find_server, is_owned
+from ebbtide.app.demo import fill
+from ebbtide.app.house import House
+from ebbtide.app.serving import bind, serve, serving_aside, url_of
+from ebbtide.app.settings import Settings
+from ebbtide.cli.door import Door
+from ebbtide.cli.main import build_cli, run
+from ebbtide.cli.output import console
+from ebbtide.domain.errors import SettingsError
+
+DEMO_DIR = Path("demo-data")  # apart from real data: simulated events must never mix with it
+
+
+def configure_logs() -> None:
+    """Structured lines on standard error: JSON where nobody watches, plain on a terminal."""
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Settings from the environment; values given on the command line win.
+
+    Raises:
+        SettingsError: a value cannot be used; the message names the variable, not the value.
+    """
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = "; ".join(
+            f"EBBTIDE_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise SettingsError(faults) from None
+
+
+@contextmanager
+def connect() -> Iterator[Door]:
+    """The server that owns the data folder, or one opened for the time of a command."""
+    settings = read_settings()
+    if settings.url is not None:
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        yield from _open(Door(settings.url, key, is_running=True))
+        return
+    running = find_server(settings.data_dir) if is_owned(settings.data_dir) else None
+    if running is not None:
+        yield from _open(Door(running.url, running.key, is_running=True))
+        return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with House(settings, make_first_key=False) as house, serving_aside(house) as aside:
+        yield from _open(Door(aside.url, aside.key, is_running=False))
+
+
+def _open(door: Door) -> Iterator[Door]:
+    try:
+        yield door
+    finally:
+        door.close()
+
+
+def serve_command(
+    host: str | None = typer.Option(None, help="Address to listen on; EBBTIDE_HOST."),
+    port: int | None = typer.Option(None, help="Port to listen on; EBBTIDE_PORT."),
+    data_dir: Path | None = typer.Option(None, help="Folder of the stores; EBBTIDE_DATA_DIR."),
+) -> None:
+    """Run the server.
+
+    Example: ebbtide serve --data-dir ./data --port 8321
+    """
+    settings = read_settings(host=host, port=port, data_dir=data_dir)
+    listener = bind(settings.host, settings.port)
+    with House(settings) as house:
+        _greet(house, url_of(listener))
+        serve(house, listener)
+
+
+def demo_command(
+    port: int | None = typer.Option(None, help="Port to listen on; EBBTIDE_PORT."),
+    data_dir: Path = typer.Option(DEMO_DIR, help="Folder of the demo's own stores."),
+    seed: int = typer.Option(7, help="Which sample company."),
+    tenants: int = typer.Option(60, min=1, help="How many customers it has."),
+    days: int = typer.Option(45, min=1, help="How many days of history."),
+) -> None:
+    """Run the server on a simulated sample company; a second start keeps the data."""
+    settings = read_settings(port=port, data_dir=data_dir, events_url="", state_url="")
+    settings = settings.model_copy(update={"events_url": None, "state_url": None})
+    listener = bind(settings.host, settings.port)
+    with House(settings) as house:
+        fill(house, seed=seed, num_tenants=tenants, num_days=days)
+        _greet(house, url_of(listener))
+        console.print("Everything shown here is simulated.")
+        serve(house, listener)
+
+
+def _greet(house: House, url: str) -> None:
+    console.print(f"Ebbtide is on {url}", style="bold")
+    if house.first_key is not None:
+        console.print(f"Admin key, shown this once: {house.first_key}")
+    else:
+        console.print("It has an admin key already; make more with: ebbtide keys create NAME")
+
+
+def main() -> None:
+    """Entry point of the command ``ebbtide``."""
+    configure_logs()
+    run(build_cli(connect, {"serve": serve_command, "demo": demo_command}))

@@ -1,0 +1,143 @@
+"""Runs the HTTP door: in this thread for ``serve``, in another one for the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ebbtide.api.application import build_application
+from ebbtide.app.data_dir import RunningServer
+from ebbtide.app.house import House
+from ebbtide.domain.errors import SettingsError
+
+HEADER_DEADLINE_S = 10.0  # the server library would wait for ever for a header that trickles
+KEEP_ALIVE_S = 75  # idle connections; longer than a scrape or flush interval
+DRAIN_S = 10  # requests under way get this long when we are told to stop
+
+
+class DeadlineProtocol(HttpToolsProtocol):
+    """HTTP/1.1 that hangs up on a request whose header does not arrive in time."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A new connection: its first header is due."""
+        super().connection_made(transport)
+        self._arm()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request on a connection that was kept open."""
+        super().on_message_begin()
+        if self._deadline is None:
+            self._arm()
+
+    def on_headers_complete(self) -> None:
+        """The header is here."""
+        self._disarm()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer hung up, or we did."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def _arm(self) -> None:
+        self._deadline = self.loop.call_later(HEADER_DEADLINE_S, self._expire)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _expire(self) -> None:
+        self._deadline = None
+        if not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n")
+            self.transport.close()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        SettingsError: the address cannot be used, most often because it is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port with "
+            "EBBTIDE_PORT or --port"
+        ) from error
+    listener.listen(2048)
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address to reach a listener at from this machine."""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1" if host == "0.0.0.0" else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _server(house: House) -> uvicorn.Server:
+    config = uvicorn.Config(
+        build_application(house.services),
+        loop="uvloop",
+        http=DeadlineProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+    return uvicorn.Server(config)
+
+
+def _announce(house: House, listener: socket.socket) -> RunningServer:
+    secret = secrets.token_urlsafe(32)
+    house.services.authenticator.accept_local(secret)
+    running = RunningServer(os.getpid(), url_of(listener), secret)
+    house.data_dir.announce(running)
+    return running
+
+
+def serve(house: House, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; requests under way are answered first."""
+    _announce(house, listener)
+    _server(house).run(sockets=[listener])
+
+
+@contextmanager
+def serving_aside(house: House) -> Iterator[RunningServer]:
+    """Serve on a free loopback port from another thread while the block runs."""
+    listener = bind("127.0.0.1", 0)
+    server = _server(house)
+    thread = threading.Thread(
+        target=server.run, kwargs={"sockets": [listener]}, name="ebbtide-door", daemon=True
+    )
+    running = _announce(house, listener)
+    thread.start()
+    try:
+        yield running
+    finally:
+        server.should_exit = True
+        thread.join(DRAIN_S)
+        listener.close()

@@ -1,0 +1,96 @@
+"""How a command reaches its Ebbtide: always over the HTTP API, whoever serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import httpx2
+
+from ebbtide.domain.errors import EbbtideError
+
+TIMEOUT_S = 60.0
+
+
+class CommandError(EbbtideError):
+    """The server refused what a command asked for; the message is the server's."""
+
+    code = "command-error"
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Door:
+    """A small JSON client bound to one server and one key."""
+
+    def __init__(self, url: str, key: str, *, is_running: bool) -> None:
+        """Open a connection pool.
+
+        Args:
+            url: address of the server.
+            key: an admin key, or one with the scopes the command needs.
+            is_running: whether a server ran already; False when the command opened the
+                folder itself.
+        """
+        self.url = url
+        self.key = key
+        self.is_running = is_running
+        self._http = httpx2.Client(
+            base_url=url,
+            headers={"X-API-Key": key},
+            timeout=TIMEOUT_S,
+            trust_env=False,  # a proxy from the environment has no business on this line
+            follow_redirects=False,
+        )
+
+    def get(self, path: str, **params: Any) -> dict[str, Any]:
+        """Read; parameters that are None are left out."""
+        return self._ask("GET", path, params=_given(params))
+
+    def post(self, path: str, body: Any = None) -> dict[str, Any]:
+        """Send JSON."""
+        return self._ask("POST", path, json=body)
+
+    def put(self, path: str, body: Any) -> dict[str, Any]:
+        """Replace."""
+        return self._ask("PUT", path, json=body)
+
+    def delete(self, path: str, **params: Any) -> dict[str, Any]:
+        """Remove."""
+        return self._ask("DELETE", path, params=_given(params))
+
+    def send(self, path: str, content: bytes, content_type: str, **params: Any) -> dict[str, Any]:
+        """Post bytes."""
+        headers = {"Content-Type": content_type}
+        return self._ask("POST", path, params=_given(params), content=content, headers=headers)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _ask(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
+        try:
+            answer = self._http.request(method, path, **rest)
+        except httpx2.HTTPError as error:
+            raise CommandError(f"no answer from {self.url}: {error}") from error
+        body: dict[str, Any] = {}
+        if answer.headers.get("content-type", "").partition(";")[0].endswith("json"):
+            body = answer.json()
+        if answer.status_code >= 400:
+            title = body.get("title", f"the server answered {answer.status_code}")
+            detail = body.get("detail")
+            faults = "; ".join(f"{f['where']}: {f['why']}" for f in body.get("errors", []))
+            text = ": ".join(part for part in (title, detail, faults) if part)
+            raise CommandError(text, answer.status_code)
+        return body
+
+
+def _given(params: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+#: Opens the door to the server of a folder, starting one for the time of a command if none runs.
+Connect = Callable[[], AbstractContextManager[Door]]

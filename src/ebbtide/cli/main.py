@@ -1,0 +1,67 @@
+"""The command ``ebbtide``: every subcommand, and how errors end one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from ebbtide import __version__
+from ebbtide.cli.door import Connect
+from ebbtide.cli.emit import emit_command
+from ebbtide.cli.events import events_command
+from ebbtide.cli.import_command import import_command
+from ebbtide.cli.keys import keys_commands
+from ebbtide.cli.output import errors, inert
+from ebbtide.cli.quarantine import quarantine_commands
+from ebbtide.cli.simulate import simulate
+from ebbtide.cli.tenants import tenants_commands
+from ebbtide.domain.errors import EbbtideError
+
+EXIT_ERROR = 1
+
+
+def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typer.Typer:
+    """Put the command together.
+
+    Args:
+        connect: opens the door to the server of the data folder.
+        commands: commands of the wiring itself (serve, demo), by name.
+    """
+    app = typer.Typer(
+        name="ebbtide",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help="Ebbtide: one stream of events in, seven founder questions answered.",
+        epilog="Settings are environment variables EBBTIDE_*; see docs/reference/settings.md.",
+    )
+
+    @app.callback(invoke_without_command=True)
+    def version(
+        show: bool = typer.Option(False, "--version", is_eager=True, help="Print the version.")
+    ) -> None:
+        if show:
+            typer.echo(f"ebbtide {__version__}")
+            raise typer.Exit
+
+    for name, command in commands.items():
+        app.command(name)(command)
+    app.command("emit")(emit_command(connect))
+    app.command("import")(import_command(connect))
+    app.command("events")(events_command(connect))
+    app.command("simulate")(simulate)
+    app.add_typer(keys_commands(connect), name="keys")
+    app.add_typer(quarantine_commands(connect), name="quarantine")
+    app.add_typer(tenants_commands(connect), name="tenants")
+    return app
+
+
+def run(app: typer.Typer) -> None:
+    """Run the command; an error of ours ends it with one sentence and a code."""
+    try:
+        app()
+    except EbbtideError as error:
+        errors.print(inert(f"ebbtide: {error}"), style="red")
+        raise SystemExit(EXIT_ERROR) from error

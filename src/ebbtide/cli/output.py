@@ -1,0 +1,37 @@
+"""What commands print: plain tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+AS_JSON = typer.Option(False, "--json", help="Print JSON for programs.")
+
+
+def print_json(body: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(body, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; None is a dash, and foreign text is shown inert."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(inert("—" if cell is None else str(cell)) for cell in row))
+    console.print(table)
+
+
+def inert(text: str) -> str:
+    """Text from outside without terminal commands or markup."""
+    safe = "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+    return safe.replace("[", "\\[")

@@ -1,0 +1,310 @@
+"""From the bytes of a request body to records: fast when it is plain, exact when it is odd.
+
+The fast reader cannot say where a bad number stands and keeps the last of two equal keys, so a
+body that it refuses, or that may hold a repeated key, is read again by a slow and careful one.
+That one isolates each record, so that a single bad event never costs its neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from typing import Any
+
+import msgspec
+import zstandard
+
+from ebbtide.domain.errors import BadRequest, BodyTooLarge, UnsupportedEncoding
+from ebbtide.ingest.incoming import Incoming
+
+BODY_MAX_BYTES = 5 * 1024 * 1024  # after decompression; about 20,000 ordinary events
+DEPTH_MAX = 500  # objects and lists inside one another; deeper is no event
+INTEGER_DIGITS_MAX = 19  # beyond 64 bits neither the stores nor most JSON readers are exact
+
+_fast = msgspec.json.Decoder()
+_SPACED_COLON = re.compile(rb'"[ \t\r\n]+:')
+_BOM = b"\xef\xbb\xbf"
+
+
+def decompress(body: bytes, encoding: str | None, limit: int = BODY_MAX_BYTES) -> bytes:
+    """Undo a request's content encoding, never making more than ``limit`` bytes.
+
+    Args:
+        body: the bytes as received.
+        encoding: the Content-Encoding header; None, ``identity``, ``gzip`` or ``zstd``.
+
+    Raises:
+        UnsupportedEncoding: another encoding, or several on top of one another.
+        BodyTooLarge: the plain body is larger than the limit.
+        BadRequest: the compressed stream is broken or cut off.
+    """
+    name = (encoding or "identity").strip().lower()
+    if name == "identity" or name == "":
+        plain = body
+    elif name in ("gzip", "x-gzip"):
+        plain = _gunzip(body, limit)
+    elif name == "zstd":
+        plain = _unzstd(body, limit)
+    else:
+        raise UnsupportedEncoding("send the body plain, or with gzip or zstd")
+    if len(plain) > limit:
+        raise BodyTooLarge(f"the body is larger than {limit} bytes")
+    return plain
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    out = []
+    size = 0
+    rest = body
+    while rest:
+        inflater = zlib.decompressobj(wbits=31)
+        try:
+            part = inflater.decompress(rest, limit + 1 - size)
+        except zlib.error as error:
+            raise BadRequest("the gzip stream is broken") from error
+        size += len(part)
+        out.append(part)
+        if size > limit:
+            raise BodyTooLarge(f"the body is larger than {limit} bytes")
+        if not inflater.eof:
+            raise BadRequest("the gzip stream is cut off")
+        rest = inflater.unused_data
+    return b"".join(out)
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    try:
+        reader = zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).stream_reader(
+            body, read_across_frames=True
+        )
+        plain = reader.read(limit + 1)
+    except zstandard.ZstdError as error:
+        raise BadRequest("the zstd stream is broken") from error
+    if len(plain) > limit:
+        raise BodyTooLarge(f"the body is larger than {limit} bytes")
+    if not plain and body:
+        raise BadRequest("the zstd stream is cut off")
+    return plain
+
+
+def decode_json(body: bytes) -> Any:
+    """Read a whole JSON body strictly; for doors whose body is one document.
+
+    Raises:
+        BadRequest: the body is no JSON, or nests too deep.
+    """
+    try:
+        return _fast.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # the careful reader says what is wrong, or reads what the fast one cannot
+    except RecursionError as error:
+        raise BadRequest("the body nests too deep") from error
+    return _read_carefully(_text(body))
+
+
+def decode_events(body: bytes) -> list[Incoming]:
+    """Split a body of ``POST /v1/events`` into records.
+
+    Args:
+        body: one event, a list of events, or ``{"events": [...]}``, as UTF-8 JSON.
+
+    Returns:
+        One record per event in order, each with its fields or the reason it is hopeless.
+        Empty for an empty list.
+
+    Raises:
+        BadRequest: the body is no JSON at all, or JSON of another shape.
+    """
+    if body[:3] == _BOM:
+        body = body[3:]
+    if not body.strip():
+        raise BadRequest("the body is empty")
+    try:
+        plain = _fast.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _split_carefully(_text(body))
+    items = plain
+    wrapped = False
+    if type(plain) is dict:
+        wrapped = "events" in plain and "event_type" not in plain
+        items = plain["events"] if wrapped else [plain]
+    if type(items) is not list:
+        raise BadRequest('send one event, a list of events, or {"events": [...]}')
+    # Equal keys in one object: the fast reader keeps the last. Every key ends in '":', and in a
+    # body without a backslash nothing else does; so too few keys read means one was repeated.
+    if b"\\" in body or _SPACED_COLON.search(body) is not None:
+        return _split_carefully(_text(body)) if _odd(body, plain) else _plain(items)
+    if body.count(b'":') != _count_keys(plain):
+        return _split_carefully(_text(body))
+    return _plain(items)
+
+
+def _plain(items: list[Any]) -> list[Incoming]:
+    return [
+        Incoming(item, b"", None)
+        if type(item) is dict
+        else Incoming(None, msgspec.json.encode(item), "not_an_object")
+        for item in items
+    ]
+
+
+def _odd(body: bytes, plain: Any) -> bool:
+    """Whether a body with escapes or spaced colons holds a repeated key; exact, but slower."""
+    in_text = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return len(re.findall(rb'"[ \t\r\n]*:', in_text)) != _count_keys(plain)
+
+
+def _count_keys(value: Any) -> int:
+    total = 0
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if type(item) is dict:
+            total += len(item)
+            for inner in item.values():
+                if type(inner) is dict or type(inner) is list:
+                    stack.append(inner)
+        else:
+            for inner in item if type(item) is list else ():
+                if type(inner) is dict or type(inner) is list:
+                    stack.append(inner)
+    return total
+
+
+# -- the careful reader ------------------------------------------------------------------------
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest("the body is not UTF-8") from error
+
+
+class _Repeated(dict[str, Any]):
+    """An object in which a key stood twice."""
+
+
+class _TooLong(str):
+    """The digits of a number that no store holds exactly."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    return made if len(made) == len(pairs) else _Repeated(made)
+
+
+def _integer(digits: str) -> int | _TooLong:
+    return int(digits) if len(digits.lstrip("-")) <= INTEGER_DIGITS_MAX else _TooLong(digits)
+
+
+_careful = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def _read_carefully(text: str) -> Any:
+    try:
+        return _careful.decode(text)
+    except RecursionError as error:
+        raise BadRequest("the body nests too deep") from error
+    except ValueError as error:
+        raise BadRequest("the body is not JSON") from error
+
+
+def _split_carefully(text: str) -> list[Incoming]:
+    """Read a body record by record, keeping the text of each."""
+    start = _skip(text, 0)
+    if text[start : start + 1] == "[":
+        records, end = _items(text, start)
+        _end(text, end)
+        return records
+    document = _read_carefully(text)
+    if not isinstance(document, dict):
+        raise BadRequest('send one event, a list of events, or {"events": [...]}')
+    if "events" not in document or "event_type" in document:
+        return [_record(document, text)]
+    if type(document["events"]) is not list or type(document) is _Repeated:
+        raise BadRequest('send one event, a list of events, or {"events": [...]}')
+    return _items(text, _find_value(text, start, "events"))[0]
+
+
+def _find_value(text: str, start: int, wanted: str) -> int:
+    """Where the value of a key begins, in an object that was already read once."""
+    at = _skip(text, start + 1)
+    while True:
+        key, at = _careful.raw_decode(text, at)
+        at = _skip(text, _skip(text, at) + 1)  # past the colon
+        if key == wanted:
+            return at
+        _, at = _careful.raw_decode(text, at)
+        at = _skip(text, _skip(text, at) + 1)  # past the comma
+
+
+def _items(text: str, start: int) -> tuple[list[Incoming], int]:
+    """The records of a list that opens at ``start``, and where it ends."""
+    records: list[Incoming] = []
+    at = _skip(text, start + 1)
+    if text[at : at + 1] == "]":
+        return records, at + 1
+    while True:
+        try:
+            value, after = _careful.raw_decode(text, at)
+        except RecursionError as error:
+            raise BadRequest("the body nests too deep") from error
+        except ValueError as error:
+            raise BadRequest("the body is not JSON") from error
+        records.append(_record(value, text[at:after]))
+        at = _skip(text, after)
+        mark = text[at : at + 1]
+        if mark == "]":
+            return records, at + 1
+        if mark != ",":
+            raise BadRequest("the body is not JSON")
+        at = _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _end(text: str, at: int) -> None:
+    if _skip(text, at) != len(text):
+        raise BadRequest("the body is not JSON: something follows the list")
+
+
+def _record(value: Any, text: str) -> Incoming:
+    raw = text.encode("utf-8", "surrogatepass")
+    if not isinstance(value, dict):
+        return Incoming(None, raw, "not_an_object")
+    reason = _fault(value, DEPTH_MAX)
+    return Incoming(None if reason else value, raw, reason)
+
+
+def _fault(value: Any, depth: int) -> str | None:
+    """Why a value read by the careful reader is not plain JSON data; None when it is."""
+    if depth <= 0:
+        return "too_deep"
+    if isinstance(value, _TooLong):
+        return "number_out_of_range"
+    if isinstance(value, str):
+        return "lone_surrogate" if _SURROGATE.search(value) else None
+    if isinstance(value, float):
+        return None if value - value == 0 else "number_out_of_range"  # NaN and infinities
+    if isinstance(value, _Repeated):
+        return "duplicate_key"
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            reason = _fault(key, depth) or _fault(inner, depth - 1)
+            if reason:
+                return reason
+    elif isinstance(value, list):
+        for inner in value:
+            reason = _fault(inner, depth - 1)
+            if reason:
+                return reason
+    return None
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")

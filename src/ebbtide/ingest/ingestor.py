@@ -1,0 +1,109 @@
+"""The one path of every event: check each record, queue the request, promise its results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from datetime import datetime
+
+from ebbtide.domain.event import Event
+from ebbtide.domain.ids import to_uuid_text
+from ebbtide.domain.keys import ApiKey
+from ebbtide.domain.tenant import Sighting
+from ebbtide.ingest.directory import Directory, tenant_uuid
+from ebbtide.ingest.incoming import Incoming
+from ebbtide.ingest.validate import Rejection, Validator
+from ebbtide.ingest.writer import Held, Refused, Result, Submission, Writer
+
+
+class Ingestor:
+    """What every door calls with the records it has read."""
+
+    def __init__(self, validator: Validator, writer: Writer, directory: Directory) -> None:
+        self._validator = validator
+        self._writer = writer
+        self._directory = directory
+
+    def submit(
+        self,
+        incoming: Sequence[Incoming],
+        *,
+        door: str,
+        received_at: datetime,
+        key: ApiKey | None = None,
+        default_source: str | None = None,
+        sightings: Sequence[Sighting] = (),
+        file: str | None = None,
+        lines: Sequence[int] | None = None,
+    ) -> Future[list[Result]]:
+        """Check records and queue them.
+
+        Args:
+            incoming: records in the order of the request; may be empty.
+            door: the way they came in, for metrics and quarantine.
+            received_at: when they came, UTC-aware.
+            key: the caller's key; when it is bound to a tenant, records without one are that
+                tenant's, and records of another tenant are refused.
+            default_source: the producer's name where a record has none; the door by default.
+            sightings: what the request says about tenants beside events.
+            file, lines: for imports, where each record stood.
+
+        Returns:
+            A future with one result per record, done when all of them are durable.
+
+        Raises:
+            IngestOverloaded: nothing was queued.
+        """
+        bound = key.tenant_id if key is not None else None
+        entries = self._check(incoming, received_at, default_source or door, bound)
+        submission = Submission(
+            door=door,
+            received_at=received_at,
+            incoming=incoming,
+            entries=entries,
+            sightings=sightings,
+            key_id=key.key_id if key is not None else None,
+            source_file=file,
+            lines=lines,
+        )
+        return self._writer.submit(submission)
+
+    def _check(
+        self,
+        incoming: Sequence[Incoming],
+        received_at: datetime,
+        default_source: str,
+        bound_tenant: str | None,
+    ) -> list[Event | Held | Refused]:
+        check = self._validator.check
+        erased = bool(self._directory.erasures)
+        bound_uuid = None if bound_tenant is None else to_uuid_text(bound_tenant)
+        entries: list[Event | Held | Refused] = []
+        for record in incoming:
+            fields = record.fields
+            if fields is None or record.reason is not None:
+                entries.append(Held(record.reason or "not_an_object", None, bound_tenant))
+                continue
+            if bound_tenant is not None and fields.get("tenant_id") is None:
+                fields["tenant_id"] = bound_tenant
+            event = check(fields, received_at=received_at, default_source=default_source)
+            if type(event) is Rejection:
+                tenant_id = _text(fields.get("tenant_id"))
+                event_id = _text(fields.get("event_id"))
+                if bound_uuid is not None and tenant_id and tenant_uuid(tenant_id) != bound_uuid:
+                    entries.append(Refused("tenant_mismatch", event_id))
+                else:
+                    entries.append(Held(event.reason, event_id, tenant_id))
+                continue
+            assert type(event) is Event
+            if bound_uuid is not None and tenant_uuid(event.tenant_id) != bound_uuid:
+                entries.append(Refused("tenant_mismatch", event.event_id))
+            elif erased and self._directory.is_erased(event):
+                entries.append(Refused("erased_tenant", event.event_id))
+            else:
+                entries.append(event)
+        return entries
+
+
+def _text(value: object) -> str | None:
+    return value if type(value) is str and value else None

@@ -1,0 +1,270 @@
+"""Group commit: many requests, one columnar batch, one fsync, then all their answers.
+
+One thread owns every write to the event store. While it commits, requests gather; the next
+commit takes them all. So the disk is never waited for twice by the same event, and nothing is
+answered before it is durable.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import structlog
+
+from ebbtide.domain.errors import EbbtideError, IngestOverloaded, StoreRefused, StoreUnavailable
+from ebbtide.domain.event import Event, Outcome
+from ebbtide.domain.quarantine import QuarantineEntry
+from ebbtide.domain.tenant import Sighting
+from ebbtide.ingest.accounting import Accounting
+from ebbtide.ingest.directory import Directory
+from ebbtide.ingest.incoming import Incoming
+from ebbtide.store.events.base import EventStore, Outcomes, to_batch
+from ebbtide.store.state.base import StateStore
+
+COMMIT_EVENTS_MAX = 20_000  # larger groups make the first request in the group wait longer
+WAITING_EVENTS_MAX = 200_000  # about 200 MB of events in memory; beyond it we ask to come back
+IDLE_UPKEEP_S = 1.0  # after this long without events there is time to fold and checkpoint
+
+GENERATED_ID = "generated_event_id"  # the sender named none, so a retry would store it again
+
+log = structlog.get_logger(__name__)
+
+
+class Held(NamedTuple):
+    """A record that must wait in quarantine."""
+
+    reason: str
+    event_id: str | None
+    tenant_id: str | None
+
+
+class Refused(NamedTuple):
+    """A record that its sender may not write; it is answered, not kept."""
+
+    reason: str
+    event_id: str | None
+
+
+class Result(NamedTuple):
+    """What became of one record of a request."""
+
+    event_id: str | None
+    outcome: Outcome
+    reason: str | None
+
+
+@dataclass(slots=True)
+class Submission:
+    """The checked records of one request, in its order, and the promise of their results."""
+
+    door: str
+    received_at: datetime
+    incoming: Sequence[Incoming]
+    entries: list[Event | Held | Refused]
+    sightings: Sequence[Sighting] = ()
+    key_id: str | None = None
+    source_file: str | None = None
+    lines: Sequence[int] | None = None
+    results: Future[list[Result]] = field(default_factory=Future)
+
+    def note(self, position: int) -> str | None:
+        """What the sender should know of a record that went well."""
+        fields = self.incoming[position].fields
+        return GENERATED_ID if fields is not None and fields.get("event_id") is None else None
+
+    def raw(self, position: int) -> bytes:
+        """The record as it came, for quarantine."""
+        record = self.incoming[position]
+        return record.raw or msgspec.json.encode(record.fields)
+
+
+class Writer:
+    """The one thread that writes events."""
+
+    def __init__(
+        self,
+        events: EventStore,
+        state: StateStore,
+        directory: Directory,
+        accounting: Accounting,
+    ) -> None:
+        self._events = events
+        self._state = state
+        self._directory = directory
+        self._accounting = accounting
+        self._waiting: deque[Submission] = deque()
+        self._waiting_events = 0
+        self._ready = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="ebbtide-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, submission: Submission) -> Future[list[Result]]:
+        """Queue a request; its future is done when every record of it is durable.
+
+        Raises:
+            IngestOverloaded: too many events wait already.
+            StoreUnavailable: the writer is shutting down.
+        """
+        with self._ready:
+            if self._closing:
+                raise StoreUnavailable("the server is shutting down")
+            if self._waiting_events + len(submission.entries) > WAITING_EVENTS_MAX:
+                raise IngestOverloaded("too many events wait for the disk", retry_after_s=1)
+            self._waiting.append(submission)
+            self._waiting_events += len(submission.entries)
+            self._ready.notify()
+        return submission.results
+
+    @property
+    def waiting_events(self) -> int:
+        """Events that are checked but not yet on disk."""
+        return self._waiting_events
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Write what waits, then stop."""
+        with self._ready:
+            self._closing = True
+            self._ready.notify()
+        self._thread.join(timeout_s)
+
+    # -- the thread ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        upkeep_due = False
+        while True:
+            group = self._take(IDLE_UPKEEP_S if upkeep_due else None)
+            if group is None:
+                return
+            if group:
+                self._finish(group)
+                upkeep_due = True
+            else:
+                upkeep_due = False
+                self._upkeep()
+
+    def _take(self, timeout_s: float | None) -> list[Submission] | None:
+        """The next group; empty when idle for the time given, None when closed and drained."""
+        with self._ready:
+            deadline = None if timeout_s is None else monotonic() + timeout_s
+            while not self._waiting:
+                if self._closing:
+                    return None
+                left = None if deadline is None else deadline - monotonic()
+                if left is not None and left <= 0:
+                    return []
+                self._ready.wait(left)
+            group, size = [], 0
+            while self._waiting and size < COMMIT_EVENTS_MAX:
+                submission = self._waiting.popleft()
+                group.append(submission)
+                size += len(submission.entries)
+            self._waiting_events -= size
+            return group
+
+    def _finish(self, group: list[Submission]) -> None:
+        try:
+            answers = self._commit(group)
+        except StoreUnavailable as error:
+            for submission in group:
+                submission.results.set_exception(error)
+            log.warning("ingest.unavailable", code=error.code, requests=len(group))
+        # The last door of this thread: were it to die, every later request would wait for
+        # ever. The group is told, the fault is logged with its trace, the next group is tried.
+        except Exception as error:
+            for submission in group:
+                submission.results.set_exception(error)
+            log.exception("ingest.fault", requests=len(group))
+        else:
+            for submission, results in zip(group, answers, strict=True):
+                self._accounting.add(submission.door, results)
+                submission.results.set_result(results)
+
+    def _upkeep(self) -> None:
+        try:
+            self._events.maintain()
+        except EbbtideError as error:
+            log.warning("store.upkeep_failed", code=error.code, detail=str(error))
+
+    def _commit(self, group: list[Submission]) -> list[list[Result]]:
+        events = [e for s in group for e in s.entries if type(e) is Event]
+        events = self._directory.with_canonical_tenants(events)
+        outcomes, refusals = self._append(events) if events else (np.zeros(0, np.uint8), {})
+        held: list[QuarantineEntry] = []
+        sightings: list[Sighting] = []
+        answers = []
+        at = 0
+        for submission in group:
+            results = []
+            sightings.extend(submission.sightings)
+            for position, entry in enumerate(submission.entries):
+                if type(entry) is Event:
+                    outcome = Outcome(outcomes[at])
+                    reason = refusals.get(at) or submission.note(position)
+                    result = Result(entry.event_id, outcome, reason)
+                    if outcome is Outcome.CONFLICT or outcome is Outcome.QUARANTINED:
+                        reason = refusals.get(at, "conflict")
+                        result = result._replace(reason=reason)
+                        held.append(_item(submission, position, reason, entry.tenant_id))
+                    else:
+                        sighting = self._directory.sighting_of(events[at])
+                        if sighting is not None:
+                            sightings.append(sighting)
+                    at += 1
+                elif type(entry) is Held:
+                    held.append(_item(submission, position, entry.reason, entry.tenant_id))
+                    result = Result(entry.event_id, Outcome.QUARANTINED, entry.reason)
+                else:
+                    result = Result(entry.event_id, Outcome.REFUSED, entry.reason)
+                results.append(result)
+            answers.append(results)
+        # Events first: were the quarantine write to fail now, the whole request is answered
+        # 503 and sent again, and its events come back as duplicates.
+        if held:
+            self._state.quarantine.add(held)
+        if sightings:
+            self._directory.apply(sightings)
+        return answers
+
+    def _append(self, events: list[Event]) -> tuple[Outcomes, dict[int, str]]:
+        """Append a group; a row that the engine itself refuses is isolated by halving."""
+        try:
+            return self._events.append(to_batch(events)), {}
+        except (StoreRefused, ValueError, OverflowError) as error:
+            if len(events) == 1:
+                log.error("ingest.store_refused", detail=str(error)[:500])
+                return np.full(1, Outcome.QUARANTINED, np.uint8), {0: "store_refused"}
+        middle = len(events) // 2
+        first, early = self._append(events[:middle])
+        second, late = self._append(events[middle:])
+        late = {middle + at: reason for at, reason in late.items()}
+        return np.concatenate([first, second]), early | late
+
+
+def _item(
+    submission: Submission, position: int, reason: str, tenant_id: str | None
+) -> QuarantineEntry:
+    return QuarantineEntry(
+        door=submission.door,
+        received_at=submission.received_at,
+        reason=reason,
+        raw=submission.raw(position),
+        tenant_id=tenant_id,
+        key_id=submission.key_id,
+        file=submission.source_file,
+        line=submission.lines[position] if submission.lines is not None else None,
+    )

@@ -1,0 +1,132 @@
+"""Reads stored events back, newest first, as of any moment."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ebbtide.domain.errors import BadRequest
+from ebbtide.domain.event import Event
+from ebbtide.domain.ids import to_uuid_text
+from ebbtide.domain.time import EPOCH, format_instant, parse_instant
+from ebbtide.store.events.base import EVENT_COLUMNS, EventStore
+
+PAGE_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events are meant; None means any.
+
+    ``as_of`` hides events with a later timestamp, ``known_at`` those received later.
+    ``since`` is exclusive, like every start of a window.
+    """
+
+    tenant_id: str | None = None
+    event_type: str | None = None
+    event_id: str | None = None
+    user_id: str | None = None
+    since: datetime | None = None
+    as_of: datetime | None = None
+    known_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Some events, newest first, and where the next page begins (None at the end)."""
+
+    events: list[Event]
+    next_cursor: str | None
+
+
+def read_events(
+    store: EventStore, meant: EventFilter, *, cursor: str | None = None, limit: int = 100
+) -> EventPage:
+    """One page of events.
+
+    Args:
+        meant: see :class:`EventFilter`; ``tenant_id`` in the store's spelling.
+        cursor: ``next_cursor`` of the page before.
+        limit: events per page, at most :data:`PAGE_MAX`.
+
+    Returns:
+        Empty when nothing matches.
+
+    Raises:
+        BadRequest: the cursor is not one of ours.
+    """
+    conditions = []
+    params: dict[str, Any] = {}
+    for column, value in (
+        ("tenant_id", meant.tenant_id),
+        ("event_type", meant.event_type),
+        ("user_id", meant.user_id),
+    ):
+        if value is not None:
+            conditions.append(f"{column} = :{column}")
+            params[column] = value
+    if meant.event_id is not None:
+        conditions.append("event_uuid = :event_uuid")
+        params["event_uuid"] = to_uuid_text(meant.event_id)
+    conditions.append("timestamp > :since")
+    params["since"] = meant.since or EPOCH.replace(year=1969)
+    if meant.as_of is not None:
+        conditions.append("timestamp <= :as_of")
+        params["as_of"] = meant.as_of
+    if meant.known_at is not None:
+        conditions.append("received_at <= :known_at")
+        params["known_at"] = meant.known_at
+    if cursor is not None:
+        moment, uuid = _read_cursor(cursor)
+        conditions.append(
+            "(timestamp < :at OR (timestamp = :at AND event_uuid < :after))"
+        )
+        params |= {"at": moment, "after": uuid}
+    rows = store.query(
+        f"SELECT {', '.join(EVENT_COLUMNS)} FROM events WHERE {' AND '.join(conditions)}"
+        f" ORDER BY timestamp DESC, event_uuid DESC LIMIT {min(limit, PAGE_MAX) + 1}",
+        params,
+    )
+    events = [Event(row[0], row[1] or row[0], *row[2:]) for row in rows[:limit]]
+    more = len(rows) > limit
+    return EventPage(events, _write_cursor(events[-1]) if more else None)
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """An event as the API shows it: ids as sent, money with 6 decimals, UTC."""
+    return {
+        "event_id": event.event_id,
+        "event_uuid": event.event_uuid,
+        "timestamp": format_instant(event.timestamp),
+        "received_at": format_instant(event.received_at),
+        "tenant_id": event.tenant_id,
+        "tenant_uuid": to_uuid_text(event.tenant_id),
+        "user_id": event.user_id,
+        "session_id": event.session_id,
+        "event_type": event.event_type,
+        "entity_type": event.entity_type,
+        "entity_id": event.entity_id,
+        "severity": event.severity,
+        "latency_ms": event.latency_ms,
+        "cost_usd": None if event.cost_usd is None else float(round(event.cost_usd, 6)),
+        "source": event.source,
+        "metadata": json.loads(event.metadata_json),
+    }
+
+
+def _write_cursor(event: Event) -> str:
+    text = f"{format_instant(event.timestamp)} {event.event_uuid}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode()).decode()
+        moment, _, uuid = text.partition(" ")
+        return parse_instant(moment), to_uuid_text(uuid)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest("this cursor is not one of ours") from error
