@@ -219,7 +219,7 @@ class Emitter(TypedMethods):
             severity: 1 to 5.
             latency_ms: whole milliseconds.
             cost_usd: a Decimal keeps its digits all the way into the store.
-            metadata: JSON-like values; Decimal, datetime and UUID are written exactly.
+            metadata: JSON-like values; Decimal, datetime and UUID are understood too.
 
         Returns:
             The event's id, or None when it was not taken (see ``stats``).

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from json.encoder import encode_basestring_ascii
+from json.encoder import encode_basestring
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from uuid import UUID
 from ebbtide.client.errors import InvalidEvent
 from ebbtide.client.uuid7 import uuid7
 
+COST_CHARS_MAX = 40  # the longest amount that the server reads as text
 DEPTH_MAX = 100  # deeper is a cycle or a mistake, and would end in a RecursionError
 
 _FIELDS = (
@@ -78,9 +79,24 @@ def encode_event(
         raise InvalidEvent("event_id must be text or a UUID")
     known["event_id"] = event_id = str(event_id)
 
+    known["cost_usd"] = _exact(known.get("cost_usd"))
+
     ordered = {name: known.pop(name, None) for name in _FIELDS} | known
     body = _write({k: v for k, v in ordered.items() if v is not None}, "", 0)
-    return EncodedEvent(event_id, body.encode("ascii"))
+    # Half a surrogate pair is no UTF-8, and Python's escape for it happens to be JSON's. The
+    # server says what it thinks of such text; here it must not cost the event.
+    return EncodedEvent(event_id, body.encode("utf-8", "backslashreplace"))
+
+
+def _exact(cost: Any) -> Any:
+    """An amount with more digits than a double holds, as text, which the server takes exactly.
+
+    JSON readers commonly make doubles of numbers. Texts longer than the server reads stay
+    numbers: it rounds those, as it would have had to round the text.
+    """
+    if isinstance(cost, Decimal) and cost.is_finite() and len(str(cost)) <= COST_CHARS_MAX:
+        return cost if Decimal(repr(float(cost))) == cost else str(cost)
+    return cost
 
 
 def _write(value: Any, path: str, depth: int) -> str:
@@ -92,7 +108,7 @@ def _write(value: Any, path: str, depth: int) -> str:
     if value is False:
         return "false"
     if isinstance(value, str):
-        return encode_basestring_ascii(value)
+        return encode_basestring(value)
     if isinstance(value, Enum):
         return _write(value.value, path, depth + 1)
     if isinstance(value, int):
@@ -130,7 +146,7 @@ def _write_object(value: Mapping[Any, Any], path: str, depth: int) -> str:
         if not isinstance(key, str):
             raise InvalidEvent(f"{_shorten(path or 'event')} has a key that is not text")
         inner = f"{path}.{key}" if path else key
-        parts.append(f"{encode_basestring_ascii(key)}:{_write(item, inner, depth + 1)}")
+        parts.append(f"{encode_basestring(key)}:{_write(item, inner, depth + 1)}")
     return "{" + ",".join(parts) + "}"
 
 
