@@ -15,6 +15,7 @@ import pytest
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.postgres import PostgresStateStore
 from ebbtide.store.state.sqlite import SQLiteStateStore
+from ebbtide.store.state.tables import METADATA
 
 _numbers = itertools.count(1)
 
@@ -57,6 +58,16 @@ def postgres_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
     server.cleanup()
 
 
+@pytest.fixture(scope="session")
+def postgres_migrated(postgres_database: Callable[[], str]) -> str:
+    """URL of one migrated database that tests share, one after another."""
+    url = postgres_database()
+    store = PostgresStateStore(url)
+    store.migrate()
+    store.close()
+    return url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """An empty place for a store, once per engine."""
@@ -65,10 +76,25 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place("postgresql", request.getfixturevalue("postgres_database")())
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place with the newest schema and no rows, once per engine."""
+    if request.param == "sqlite":
+        place = Place("sqlite", str(tmp_path / "data" / "state.db"))
+        store = place.open()
+        store.migrate()
+        store.close()
+        return place
+    place = Place("postgresql", request.getfixturevalue("postgres_migrated"))
+    with psycopg.connect(place.address, autocommit=True) as connection:
+        # Emptying tables takes a tenth of the time of making a database.
+        connection.execute(f"TRUNCATE {', '.join(METADATA.tables)} RESTART IDENTITY")
+    return place
+
+
 @pytest.fixture
-def store(place: Place) -> Iterator[StateStore]:
+def store(migrated_place: Place) -> Iterator[StateStore]:
     """A migrated, empty store, once per engine."""
-    opened = place.open()
-    opened.migrate()
+    opened = migrated_place.open()
     yield opened
     opened.close()

@@ -24,9 +24,9 @@ T = TypeVar("T")
 
 
 @pytest.fixture
-def stores(place: Place, store: StateStore):  # type: ignore[no-untyped-def]
+def stores(migrated_place: Place, store: StateStore):  # type: ignore[no-untyped-def]
     """Two stores on one place, as two processes would have them."""
-    other = place.open()
+    other = migrated_place.open()
     yield [store, other]
     other.close()
 

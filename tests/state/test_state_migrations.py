@@ -119,8 +119,10 @@ def test_up_down_up_leaves_the_rows_that_were_there_before(place: Place, revisio
     ("stored", "error"), [("9999", SchemaTooNew), ("0005", SchemaTooNew), ("abc", MigrationError)]
 )
 def test_a_schema_we_do_not_know_is_refused_and_not_touched(
-    store: StateStore, stored: str, error: type[MigrationError]
+    place: Place, stored: str, error: type[MigrationError]
 ) -> None:
+    store = place.open()
+    store.migrate()
     fill(store, REVISIONS[-1])
     before = contents(store)
     with store._database.write() as connection:
@@ -129,18 +131,28 @@ def test_a_schema_we_do_not_know_is_refused_and_not_touched(
         store.migrate()
     assert type(caught.value) is error
     assert contents(store) == before
+    store.close()
 
 
-# Run in processes of their own: they open the place given, wait for a word, and migrate.
-RACER = """
-import sys
+# Four processes that know everything, held at one line, and let go at one moment.
+RACING = """
+import os, sys
 sys.path.insert(0, sys.argv[1])
 from conftest import Place
-store = Place(sys.argv[2], sys.argv[3]).open()
-print("ready", flush=True)
-sys.stdin.readline()
-print(",".join(store.migrate()), flush=True)
-store.close()
+held, let_go = os.pipe()
+children = []
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        os.close(let_go)
+        os.read(held, 1)  # ends when the parent closes its side
+        store = Place(sys.argv[2], sys.argv[3]).open()
+        num_applied = len(store.migrate())
+        store.close()
+        os._exit(num_applied)
+    children.append(child)
+os.close(let_go)
+print(sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
 """
 
 # Dies at the nth statement of a migration, for every n until one migration comes through.
@@ -176,27 +188,21 @@ print(n)
 """
 
 
-def run(script: str, place: Place) -> subprocess.Popen[str]:
+def run(script: str, place: Place) -> str:
     source = str(Path(ebbtide.__file__).parents[1])
-    return subprocess.Popen(
+    done = subprocess.run(
         [sys.executable, "-c", script, str(Path(__file__).parent), place.engine, place.address],
         env=os.environ | {"PYTHONPATH": source},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
+        timeout=300,
     )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_of_four_processes_that_start_together_one_migrates(place: Place) -> None:
-    racers = [run(RACER, place) for _ in range(4)]
-    assert [racer.stdout.readline() for racer in racers if racer.stdout] == ["ready\n"] * 4
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    answers = sorted(racer.communicate(timeout=60)[0].strip() for racer in racers)
-    assert [racer.returncode for racer in racers] == [0] * 4
-    assert answers == ["", "", "", ",".join(REVISIONS)]
+    assert run(RACING, place) == str([0, 0, 0, len(REVISIONS)])
     store = place.open()
     assert store.migrate() == []
     assert differences(store) == []
@@ -204,9 +210,7 @@ def test_of_four_processes_that_start_together_one_migrates(place: Place) -> Non
 
 
 def test_a_migration_that_is_cut_off_at_any_statement_leaves_nothing(place: Place) -> None:
-    dying = run(DYING, place)
-    num_statements = int(dying.communicate(timeout=120)[0])
-    assert dying.returncode == 0
+    num_statements = int(run(DYING, place))
     assert num_statements > len(METADATA.tables)
     store = place.open()
     assert store.migrate() == []

@@ -23,6 +23,7 @@ def url(postgres_database: Callable[[], str]) -> str:
 
 @pytest.fixture
 def store(url: str) -> Iterator[StateStore]:
+    """A migrated store whose sessions may be ended without harm to other tests."""
     opened = PostgresStateStore(url)
     opened.migrate()
     yield opened

@@ -18,6 +18,7 @@ from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.database import Database
 
 BUSY_TIMEOUT_S = 10  # another process may hold the file while it migrates or checkpoints
+WAL_KEPT_BYTES = 16 * 2**20  # after one huge write the log shrinks back to this
 
 # What each connection is set to and must read back. FULL: a commit is on the disk before it
 # returns; with NORMAL, WAL mode makes no fsync at all and a power cut takes commits back.
@@ -26,6 +27,7 @@ _PRAGMAS: tuple[tuple[str, str, object], ...] = (
     ("synchronous", "FULL", 2),
     ("foreign_keys", "ON", 1),
     ("secure_delete", "ON", 1),  # what is erased is overwritten, not only unlinked
+    ("journal_size_limit", str(WAL_KEPT_BYTES), WAL_KEPT_BYTES),
 )
 
 _UNAVAILABLE = {
