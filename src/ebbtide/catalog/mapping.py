@@ -76,12 +76,12 @@ class Rule:
 
     @property
     def taken(self) -> frozenset[FieldPath]:
-        """The first path of each column, which ``spread`` and ``rest`` leave out.
+        """The first path of each column and of the type, which ``spread`` and ``rest`` leave out.
 
         Its value is always used when it is there. A later path may not have been the one that
         counted, so it goes to metadata as well and nothing is lost.
         """
-        return frozenset(paths[0] for paths in self.columns.values())
+        return frozenset(paths[0] for paths in (*self.columns.values(), self.type_paths) if paths)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from ebbtide.domain.errors import BadRequest, BodyTooLarge, UnsupportedEncoding
 from ebbtide.ingest.incoming import Incoming
 
 BODY_MAX_BYTES = 5 * 1024 * 1024  # after decompression; about 20,000 ordinary events
-DEPTH_MAX = 500  # objects and lists inside one another; deeper is no event
-INTEGER_DIGITS_MAX = 19  # beyond 64 bits neither the stores nor most JSON readers are exact
+DEPTH_MAX = 64  # objects and lists inside one another; deeper is no event
+INTEGER_DIGITS_MAX = (
+    19  # beyond 64 bits neither the stores nor most JSON readers are exact
+)
 
 _fast = msgspec.json.Decoder()
 _SPACED_COLON = re.compile(rb'"[ \t\r\n]+:')
@@ -75,9 +77,9 @@ def _gunzip(body: bytes, limit: int) -> bytes:
 
 def _unzstd(body: bytes, limit: int) -> bytes:
     try:
-        reader = zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).stream_reader(
-            body, read_across_frames=True
-        )
+        reader = zstandard.ZstdDecompressor(
+            max_window_size=8 * 1024 * 1024
+        ).stream_reader(body, read_across_frames=True)
         plain = reader.read(limit + 1)
     except zstandard.ZstdError as error:
         raise BadRequest("the zstd stream is broken") from error
@@ -125,17 +127,12 @@ def decode_events(body: bytes) -> list[Incoming]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _split_carefully(_text(body))
     items = plain
-    wrapped = False
     if type(plain) is dict:
-        wrapped = "events" in plain and "event_type" not in plain
-        items = plain["events"] if wrapped else [plain]
+        is_wrapped = "events" in plain and "event_type" not in plain
+        items = plain["events"] if is_wrapped else [plain]
     if type(items) is not list:
         raise BadRequest('send one event, a list of events, or {"events": [...]}')
-    # Equal keys in one object: the fast reader keeps the last. Every key ends in '":', and in a
-    # body without a backslash nothing else does; so too few keys read means one was repeated.
-    if b"\\" in body or _SPACED_COLON.search(body) is not None:
-        return _split_carefully(_text(body)) if _odd(body, plain) else _plain(items)
-    if body.count(b'":') != _count_keys(plain):
+    if _is_odd(body, plain):
         return _split_carefully(_text(body))
     return _plain(items)
 
@@ -149,27 +146,41 @@ def _plain(items: list[Any]) -> list[Incoming]:
     ]
 
 
-def _odd(body: bytes, plain: Any) -> bool:
-    """Whether a body with escapes or spaced colons holds a repeated key; exact, but slower."""
-    in_text = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    return len(re.findall(rb'"[ \t\r\n]*:', in_text)) != _count_keys(plain)
+def _is_odd(body: bytes, plain: Any) -> bool:
+    """Whether a body that the fast reader took needs the careful one all the same.
+
+    Equal keys in one object: the fast reader keeps the last. A colon follows a quote after
+    every key, and nowhere else once escapes are gone; so too few keys read means one stood twice.
+    """
+    num_keys, depth = _keys_and_depth(plain)
+    if depth > DEPTH_MAX:
+        return True
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    num_colons = body.count(b'":')
+    if num_colons != num_keys:
+        num_colons += len(_SPACED_COLON.findall(body))
+    return num_colons != num_keys
 
 
-def _count_keys(value: Any) -> int:
-    total = 0
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if type(item) is dict:
-            total += len(item)
-            for inner in item.values():
-                if type(inner) is dict or type(inner) is list:
-                    stack.append(inner)
-        else:
-            for inner in item if type(item) is list else ():
-                if type(inner) is dict or type(inner) is list:
-                    stack.append(inner)
-    return total
+def _keys_and_depth(value: Any) -> tuple[int, int]:
+    """How many keys a decoded document has, and how deep it nests."""
+    num_keys = depth = 0
+    level = [value]
+    while level:
+        below: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                num_keys += len(item)
+                inner = item.values()
+            else:
+                inner = item
+            for one in inner:
+                if type(one) is dict or type(one) is list:
+                    below.append(one)
+        depth += 1
+        level = below
+    return num_keys, depth
 
 
 # -- the careful reader ------------------------------------------------------------------------
@@ -196,7 +207,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int | _TooLong:
-    return int(digits) if len(digits.lstrip("-")) <= INTEGER_DIGITS_MAX else _TooLong(digits)
+    return (
+        int(digits)
+        if len(digits.lstrip("-")) <= INTEGER_DIGITS_MAX
+        else _TooLong(digits)
+    )
 
 
 _careful = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
@@ -278,11 +293,11 @@ def _record(value: Any, text: str) -> Incoming:
     raw = text.encode("utf-8", "surrogatepass")
     if not isinstance(value, dict):
         return Incoming(None, raw, "not_an_object")
-    reason = _fault(value, DEPTH_MAX)
+    reason = fault(value, DEPTH_MAX)
     return Incoming(None if reason else value, raw, reason)
 
 
-def _fault(value: Any, depth: int) -> str | None:
+def fault(value: Any, depth: int) -> str | None:
     """Why a value read by the careful reader is not plain JSON data; None when it is."""
     if depth <= 0:
         return "too_deep"
@@ -291,17 +306,19 @@ def _fault(value: Any, depth: int) -> str | None:
     if isinstance(value, str):
         return "lone_surrogate" if _SURROGATE.search(value) else None
     if isinstance(value, float):
-        return None if value - value == 0 else "number_out_of_range"  # NaN and infinities
+        return (
+            None if value - value == 0 else "number_out_of_range"
+        )  # NaN and infinities
     if isinstance(value, _Repeated):
         return "duplicate_key"
     if isinstance(value, dict):
         for key, inner in value.items():
-            reason = _fault(key, depth) or _fault(inner, depth - 1)
+            reason = fault(key, depth) or fault(inner, depth - 1)
             if reason:
                 return reason
     elif isinstance(value, list):
         for inner in value:
-            reason = _fault(inner, depth - 1)
+            reason = fault(inner, depth - 1)
             if reason:
                 return reason
     return None

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from ebbtide.domain.errors import BadRequest
+from ebbtide.domain.event import Outcome
+from ebbtide.domain.quarantine import to_raw
+from ebbtide.domain.tenant import Sighting
+
+Answer = TypeVar("Answer")
+
+#: The reason of a message that is no event, but went into the tenant directory.
+IN_DIRECTORY = "tenant_directory"
 
 
 class Incoming(NamedTuple):
@@ -16,3 +29,61 @@ class Incoming(NamedTuple):
     fields: dict[str, Any] | None
     raw: bytes
     reason: str | None
+
+
+class Aside(NamedTuple):
+    """A message that is no event and does not wait either; its answer is settled.
+
+    Laid out like a result: ``STORED`` with :data:`IN_DIRECTORY`, or ``REFUSED`` when the
+    mapping says to skip such messages or the key may not speak for that tenant.
+    """
+
+    event_id: str | None
+    outcome: Outcome
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a compatible door made of one request.
+
+    ``messages`` are in the order of the request. ``sightings`` are what they say about tenants;
+    an :data:`IN_DIRECTORY` answer may be given only when these are written.
+    """
+
+    messages: tuple[Incoming | Aside, ...]
+    sightings: tuple[Sighting, ...] = ()
+
+    @property
+    def incoming(self) -> list[Incoming]:
+        """The messages that are events or must wait in quarantine, in order."""
+        return [one for one in self.messages if isinstance(one, Incoming)]
+
+    @property
+    def asides(self) -> list[Aside]:
+        """The messages whose answer is settled without an event, in order."""
+        return [one for one in self.messages if isinstance(one, Aside)]
+
+    def in_order(self, results: Sequence[Answer]) -> list[Answer | Aside]:
+        """The answers of all messages in the order of the request.
+
+        Args:
+            results: one for each of :attr:`incoming`, in that order.
+        """
+        left = iter(results)
+        answers = [one if isinstance(one, Aside) else next(left) for one in self.messages]
+        if next(left, None) is not None:
+            raise ValueError("more results than messages")
+        return answers
+
+
+def write_raw(value: object) -> bytes:
+    """A decoded JSON value as the text that quarantine keeps; lone surrogates and NaN stay.
+
+    Raises:
+        BadRequest: it nests too deep to be written.
+    """
+    try:
+        return to_raw(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    except (RecursionError, ValueError) as error:  # ValueError: an integer of thousands of digits
+        raise BadRequest("the body nests too deep, or holds a number too long to keep") from error
