@@ -34,6 +34,7 @@ _STUCK_IDLE_SHARE = 0.4
 _match_level = Weighted({"exact": 70, "logical": 20, "semantic": 7, "mismatch": 3})
 _export_format = Weighted({"pdf": 70, "json": 30})
 _abort_reasons = ("took too long", "unclear options", "wrong incident", "closed the page")
+_replay_steps = ("choose_version", "configure", "compare")
 _user_agents = ("Firefox", "Chromium", "Safari")
 
 
@@ -91,9 +92,12 @@ class Investigation:
             # The scripted sessions come first; nobody looks before there is something to see.
             if moment_us > script.signed_up_us + 6 * HOUR_US:
                 self._session(moment_us, out, None)
+        if script.is_glancing(day_us):
+            moment_us = moment_within(draws, day_us, OFFICE_HOUR, script.zone_hours)
+            self._session(moment_us, out, "view")
 
     def _session(self, start_us: int, out: list[Fields], flow: str | None) -> None:
-        """One visit to the console, from login to its end; ``flow`` names a scripted first visit."""
+        """One visit to the console, from login to its end; ``flow`` is what a scripted one does."""
         script, draws = self._script, self._draws
         self._num_sessions += 1
         session = _Session(
@@ -177,7 +181,7 @@ class Investigation:
         if not is_sure and self._aborts.take(_STUCK_ABORT_SHARE if is_stuck else _ABORT_SHARE):
             about |= {"abort_reason": draws.pick(_abort_reasons), "friction_signal": "user_abort"}
             if kind == "REPLAY":
-                about["step_reached"] = 1 + draws.below(3)
+                about["step_reached"] = draws.pick(_replay_steps)
             session.add(f"{kind}_ABORTED", entity_type, entity_id, about)
         elif not is_sure and self._failures.take(_FAILURE_SHARE):
             about |= {

@@ -47,10 +47,6 @@ def lifecycle_events(frame: Frame, script: Script) -> list[Fields]:
         add(script.frozen_us, "FREEZE_ACTIVATED", "tenant", metadata, severity=5)
     if script.cancelled_us is not None:
         tenure_days = (script.cancelled_us - script.signed_up_us) // DAY_US
-        metadata = {
-            "plan": script.plan,
-            "reason": draws.pick(_reasons),
-            "tenure_days": tenure_days,
-        }
+        metadata = {"reason": draws.pick(_reasons), "tenure_days": tenure_days}
         add(script.cancelled_us, "SUBSCRIPTION_CANCELLED", "subscription", metadata)
     return events

@@ -12,7 +12,7 @@ State = Literal["healthy", "decaying", "silent", "frustrated", "cancelled", "new
 #: What a state means; these words stand in the ground truth.
 STATES: dict[State, str] = {
     "healthy": "uses the product evenly to the end",
-    "decaying": "keeps calling, investigates ever less from a known day on",
+    "decaying": "keeps calling, from a known day on only takes a short look every third day",
     "silent": "keeps calling, stops investigating at a known moment",
     "frustrated": "runs into friction from a known moment on",
     "cancelled": "fades, then cancels at a known moment",
@@ -71,7 +71,7 @@ TRAITS = {
     "certs_only": "one early export, then only certificate checks by third parties",
     "blocked_policy": "one policy blocks the same flow again and again",
     "aborted_flows": "starts replays and exports and gives up half-way",
-    "frozen": "the kill switch stopped this tenant for three hours, two days before it faded",
+    "frozen": "the kill switch stopped it for twelve hours, two days before it faded",
     "model_switch": "moved to another model the day before it faded",
     "upgraded": "moved to a dearer plan in mid-window",
 }

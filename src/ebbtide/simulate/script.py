@@ -12,10 +12,11 @@ from ebbtide.simulate.rhythm import DAY_US, HOUR_US, MINUTE_US, floor_day
 #: The regression: this policy gets a new version at a known hour, on two tenants of five.
 REGRESSION_POLICY = "CONTENT_ACCURACY"
 REGRESSION_FROM_VERSION, REGRESSION_TO_VERSION = "v11", "v12"
+ROLLOUT_HOUR = 14  # UTC
 
-FADE_US = 3 * DAY_US  # a decaying tenant takes three days to reach its low
-FADED_SHARE = 0.15  # of its former use
-FREEZE_US = 3 * HOUR_US
+FADE_US = 3 * DAY_US  # a decaying tenant gives up its habits within three days
+GLANCE_EVERY_DAYS = 3  # and takes one short look every third day from then on
+FREEZE_US = 12 * HOUR_US
 
 _plan_of_others = Weighted({"starter": 20, "team": 50, "business": 30})
 _zone_hours = Weighted({-8: 8, -5: 20, 0: 24, 1: 32, 2: 8, 8: 8})
@@ -38,9 +39,14 @@ class Frame:
 
     @property
     def regression_us(self) -> int:
-        """The full hour, about 60 hours before the end, at which the new version goes live."""
+        """The full hour at which the new version goes live, two and a half days before the end.
+
+        In the busiest hour of that day when the window has room for it: a fault shows sooner.
+        """
         moment = self.before_end(2.5)
-        return moment - moment % HOUR_US
+        rollout = floor_day(moment) + ROLLOUT_HOUR * HOUR_US
+        rollout -= DAY_US if rollout > moment else 0
+        return rollout if rollout > self.start_us + DAY_US else moment - moment % HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +97,23 @@ class Script:
         if moment_us < self.signed_up_us or _is_past(self.silent_us, moment_us):
             return 0.0
         if self.decay_us is not None and moment_us > self.decay_us:
-            return max(FADED_SHARE, 1 - (moment_us - self.decay_us) / FADE_US)
+            return max(0.0, 1 - (moment_us - self.decay_us) / FADE_US)
         if self.cancelled_us is not None:
             days_left = (self.cancelled_us - moment_us) / DAY_US
             return 0.0 if days_left <= 0 else min(1.0, 0.1 + days_left / 12)
         if self.is_aborting(moment_us):
             return 0.6
         return 1.0
+
+    def is_glancing(self, day_us: int) -> bool:
+        """Whether a faded customer takes its short look on this UTC day.
+
+        It never stays away for a week: silence is another story than decay.
+        """
+        if self.decay_us is None:
+            return False
+        days = (day_us - floor_day(self.decay_us)) // DAY_US
+        return days * DAY_US >= FADE_US and days % GLANCE_EVERY_DAYS == 0
 
     def call_share(self, moment_us: int) -> float:
         """Share of its steady number of proxied calls at a moment, 0 to 1."""
@@ -143,12 +159,12 @@ def write_script(frame: Frame, index: int) -> Script:
 
     calls_per_day = 24 + 54 * draws.unit()
     model, plan = _main_model.at(draws.unit()), _plan_of_others.at(draws.unit())
-    tokens_in, tokens_out = 500 + draws.below(900), 120 + draws.below(240)
+    tokens_in, tokens_out = 2000 + draws.below(4000), 250 + draws.below(500)
     zone_hours = _zone_hours.at(draws.unit())
     is_hog = "resource_hog" in part.traits
     if is_hog:
         calls_per_day, model, plan = 1200.0, "tidal-large-1", "enterprise"
-        tokens_in, tokens_out = 700, 320
+        tokens_in, tokens_out = 1000, 420
     if "negative_margin" in part.traits:
         calls_per_day, model, plan = 110.0, "tidal-large-1", "starter"
         tokens_in, tokens_out = 5200, 900

@@ -180,7 +180,6 @@ class Traffic:
             verdict: Fields = {
                 "policy_id": policy_id,
                 "policy_version": version,
-                "result": "blocked" if is_blocked else "allowed",
                 "call_id": call_id,
             }
             out.append(
@@ -193,7 +192,7 @@ class Traffic:
                     "entity_id": policy_id,
                     "latency_ms": check_ms,
                     "source": SOURCE,
-                    "metadata": verdict,
+                    "metadata": verdict | {"result": "blocked" if is_blocked else "allowed"},
                 }
             )
             if is_blocked:
@@ -207,10 +206,7 @@ class Traffic:
                         "entity_type": "policy",
                         "entity_id": policy_id,
                         "source": SOURCE,
-                        "metadata": verdict
-                        | {
-                            "reason": "limit exceeded" if trigger == "limit_exceeded" else "matched"
-                        },
+                        "metadata": verdict | {"reason": _block_reason(trigger)},
                     }
                 )
             else:
@@ -231,7 +227,6 @@ class Traffic:
                     "endpoint": _endpoint.at(unit()),
                     "method": "POST",
                     "status_code": status,
-                    "call_id": call_id,
                 },
             }
         )
@@ -313,7 +308,6 @@ class Traffic:
         tokens_in = max(1, int(tokens_in / self._scale))
         tokens_out = max(1, int(tokens_out / self._scale))
         metadata: Fields = {
-            "call_id": call_id,
             "model": model.name,
             "tokens_in": tokens_in,
             "tokens_out": tokens_out,
@@ -338,7 +332,7 @@ class Traffic:
                 fields["cost_usd"] = model.cost_usd(tokens_in, 0)
             else:
                 del metadata["tokens_in"], metadata["tokens_out"]  # refused: nothing was read
-            metadata |= {"retry_count": 2, "error_type": error_type, "status_code": status_code}
+            metadata |= {"retry_count": 2, "error_type": error_type, "http_status": status_code}
             fields["event_type"] = "LLM_CALL_FAILED"
         end_us = start_us + latency_ms * 1000
         fields["event_id"] = event_id(end_us, bits(74))
@@ -392,6 +386,16 @@ class Traffic:
                 },
             }
         )
+
+
+def _block_reason(trigger: str | None) -> str:
+    match trigger:
+        case "limit_exceeded":
+            return "the cost limit is used up"
+        case "input_violation":
+            return "the input breaks the policy"
+        case _:
+            return "the policy matched"
 
 
 def _evidence(
