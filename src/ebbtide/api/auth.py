@@ -12,7 +12,12 @@ from typing import NamedTuple
 
 from starlette.requests import HTTPConnection
 
-from ebbtide.domain.errors import Forbidden, StoreUnavailable, TooManyAttempts, Unauthorized
+from ebbtide.domain.errors import (
+    Forbidden,
+    StoreUnavailable,
+    TooManyAttempts,
+    Unauthorized,
+)
 from ebbtide.domain.keys import ApiKey, Scope, hash_secret, split_key, verify
 from ebbtide.store.state.base import StateStore
 
@@ -43,7 +48,11 @@ class Authenticator:
         """Accept one secret that lives as long as this process, for the command line beside it."""
         now = datetime(1970, 1, 1, tzinfo=UTC)
         self._local = ApiKey(
-            LOCAL_KEY_ID, "local command line", frozenset({Scope.ADMIN}), hash_secret(secret), now
+            LOCAL_KEY_ID,
+            "local command line",
+            frozenset({Scope.ADMIN}),
+            hash_secret(secret),
+            now,
         )
 
     def check(self, text: str, address: str) -> ApiKey:
@@ -74,7 +83,10 @@ class Authenticator:
             raise self._wrong_key(address)
         until = monotonic() + CACHE_S
         if record.expires_at is not None:
-            until = min(until, monotonic() + max(timedelta(0), record.expires_at - now).total_seconds())
+            until = min(
+                until,
+                monotonic() + max(timedelta(0), record.expires_at - now).total_seconds(),
+            )
         with self._lock:
             if len(self._cache) >= CACHED_KEYS_MAX:
                 self._cache.clear()
@@ -142,7 +154,10 @@ def address_of(connection: HTTPConnection) -> str:
 
 
 def authorize(
-    authenticator: Authenticator, connection: HTTPConnection, scope: Scope, text: str | None = None
+    authenticator: Authenticator,
+    connection: HTTPConnection,
+    scope: Scope,
+    text: str | None = None,
 ) -> ApiKey:
     """The caller's key, if it may do what the route asks.
 

@@ -77,7 +77,10 @@ def _probe(summary: str, *, is_open: bool = True) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "summary": summary,
         "tags": ["operations"],
-        "responses": {"200": {"description": "Yes."}, "503": {"description": "No.", **_PROBLEM}},
+        "responses": {
+            "200": {"description": "Yes."},
+            "503": {"description": "No.", **_PROBLEM},
+        },
     }
     if is_open:
         operation["security"] = []

@@ -25,7 +25,11 @@ _STATUS: list[tuple[type[errors.EbbtideError], int, str]] = [
     (errors.Unprocessable, 422, "The request cannot be used as it is"),
     (errors.ReceiveTimeout, 408, "The request took too long to arrive"),
     (errors.BadRequest, 400, "The request cannot be read"),
-    (errors.StoreUnavailable, 503, "A store cannot answer now; nothing was acknowledged"),
+    (
+        errors.StoreUnavailable,
+        503,
+        "A store cannot answer now; nothing was acknowledged",
+    ),
 ]
 
 _UNREAD = frozenset({401, 403, 408, 413, 415, 429})
@@ -50,7 +54,10 @@ def problem(
     if detail:
         body["detail"] = detail
     return Response(
-        msgspec.json.encode(body | extra), status, headers, media_type="application/problem+json"
+        msgspec.json.encode(body | extra),
+        status,
+        headers,
+        media_type="application/problem+json",
     )
 
 
@@ -82,7 +89,10 @@ async def on_ebbtide_error(_: Request, error: Exception) -> Response:
 async def on_http_error(_: Request, error: Exception) -> Response:
     """Exception handler for what the router refuses (404, 405)."""
     assert isinstance(error, HTTPException)
-    titles = {404: ("not-found", "Not found"), 405: ("method-not-allowed", "Method not allowed")}
+    titles = {
+        404: ("not-found", "Not found"),
+        405: ("method-not-allowed", "Method not allowed"),
+    }
     code, title = titles.get(error.status_code, ("http-error", "The request was refused"))
     return problem(error.status_code, code, title, headers=dict(error.headers or {}))
 
@@ -90,5 +100,10 @@ async def on_http_error(_: Request, error: Exception) -> Response:
 async def on_fault(request: Request, error: Exception) -> Response:
     """Exception handler for what nobody expected: an id for the caller, the trace for the log."""
     answer = problem(500, "internal-error", "Something went wrong on our side")
-    log.error("api.fault", path=request.url.path, answer=bytes(answer.body).decode(), exc_info=error)
+    log.error(
+        "api.fault",
+        path=request.url.path,
+        answer=bytes(answer.body).decode(),
+        exc_info=error,
+    )
     return answer

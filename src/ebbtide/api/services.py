@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,11 +11,11 @@ from starlette.requests import Request
 
 from ebbtide.api.auth import Authenticator
 from ebbtide.catalog.loader import Catalog
-from ebbtide.catalog.mapping import SourceMapping
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader
 from ebbtide.ingest.directory import Directory
 from ebbtide.ingest.ingestor import Ingestor
+from ebbtide.ingest.mappings import Mappings
 from ebbtide.ingest.release import Releaser
 from ebbtide.ingest.writer import Writer
 from ebbtide.store.events.base import EventStore
@@ -35,7 +35,7 @@ class Services:
     ingestor: Ingestor
     bulk: BulkLoader
     releaser: Releaser
-    mappings: Callable[[], Mapping[str, SourceMapping]]
+    mappings: Mappings
     authenticator: Authenticator
     clock: Callable[[], datetime]
     data_dir: Path

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
 
 import structlog
 
@@ -15,13 +14,13 @@ from ebbtide.app.data_dir import DataDir
 from ebbtide.app.settings import Settings
 from ebbtide.app.stores import open_events, open_state
 from ebbtide.catalog.loader import load_catalog
-from ebbtide.catalog.mapping import SourceMapping, load_mappings
 from ebbtide.domain.errors import SettingsError
 from ebbtide.domain.keys import Scope
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader
 from ebbtide.ingest.directory import Directory
 from ebbtide.ingest.ingestor import Ingestor
+from ebbtide.ingest.mappings import Mappings
 from ebbtide.ingest.release import Releaser
 from ebbtide.ingest.validate import Validator
 from ebbtide.ingest.writer import Writer
@@ -67,8 +66,9 @@ class House:
             state.migrate()
             events.migrate()
             catalog = load_catalog()
-            mappings = partial(_load_mappings, settings)
-            mappings()  # a broken file is said at start, not at the first event
+            mappings = Mappings(  # a broken file is said at start, not at the first event
+                settings.effective_sources_dir, is_required=settings.sources_dir is not None
+            )
             directory = Directory(state)
             missing = directory.reconcile(events, clock())
             if missing:
@@ -111,7 +111,9 @@ class House:
             except ValueError as error:
                 raise SettingsError(f"EBBTIDE_BOOTSTRAP_KEY: {error}") from error
             return None
-        if not may_make or any(key.allows(Scope.ADMIN) and key.is_active(now) for key in keys.list()):
+        if not may_make or any(
+            key.allows(Scope.ADMIN) and key.is_active(now) for key in keys.list()
+        ):
             return None
         return keys.create("first admin key", {Scope.ADMIN}, now).text
 
@@ -124,9 +126,3 @@ class House:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _load_mappings(settings: Settings) -> Mapping[str, SourceMapping]:
-    """The mappings as the files are now; the user's folder need not exist."""
-    folder = settings.effective_sources_dir
-    return load_mappings(folder if folder.is_dir() or settings.sources_dir else None)

@@ -28,7 +28,9 @@ DEMO_DIR = Path("demo-data")  # apart from real data: simulated events must neve
 def configure_logs() -> None:
     """Structured lines on standard error: JSON where nobody watches, plain on a terminal."""
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

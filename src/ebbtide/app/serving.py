@@ -131,7 +131,10 @@ def serving_aside(house: House) -> Iterator[RunningServer]:
     listener = bind("127.0.0.1", 0)
     server = _server(house)
     thread = threading.Thread(
-        target=server.run, kwargs={"sockets": [listener]}, name="ebbtide-door", daemon=True
+        target=server.run,
+        kwargs={"sockets": [listener]},
+        name="ebbtide-door",
+        daemon=True,
     )
     running = _announce(house, listener)
     thread.start()

@@ -31,13 +31,15 @@ class Settings(BaseSettings):
         description="First admin key for unattended starts: 32 to 512 visible characters.",
     )
     sources_dir: Path | None = Field(
-        None, description="Folder of your own mapping files. Default: sources in the data folder."
+        None,
+        description="Folder of your own mapping files. Default: sources in the data folder.",
     )
     duckdb_memory_mb: int = Field(
         512, ge=64, description="Memory DuckDB may use, caches included, in MB."
     )
     url: str | None = Field(
-        None, description="Server that the command line talks to; default: the one on this folder."
+        None,
+        description="Server that the command line talks to; default: the one on this folder.",
     )
     api_key: SecretStr | None = Field(
         None, description="Key that the command line uses when it talks to EBBTIDE_URL."

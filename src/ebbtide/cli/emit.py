@@ -29,7 +29,9 @@ def emit_command(connect: Connect) -> object:
         user: str | None = typer.Option(None, help="The user's id."),
         session: str | None = typer.Option(None, help="The session's id."),
         metadata: list[str] = typer.Option(
-            [], "--set", help="key=value of the metadata; the value is JSON where it can be."
+            [],
+            "--set",
+            help="key=value of the metadata; the value is JSON where it can be.",
         ),
         example: str | None = typer.Option(None, help="Send the example of this type."),
         file: Path | None = typer.Option(

@@ -16,7 +16,10 @@ def keys_commands(connect: Connect) -> typer.Typer:
     def create(
         name: str = typer.Argument(help="What people call it, such as 'proxy in production'."),
         scope: list[str] = typer.Option(
-            ["ingest"], "--scope", "-s", help="ingest, read, jobs:run or admin; repeat for more."
+            ["ingest"],
+            "--scope",
+            "-s",
+            help="ingest, read, jobs:run or admin; repeat for more.",
         ),
         tenant: str | None = typer.Option(None, help="Bind the key to one tenant."),
         expires: str | None = typer.Option(None, help="When it ends: 2026-12-31T00:00:00Z."),
@@ -26,7 +29,12 @@ def keys_commands(connect: Connect) -> typer.Typer:
 
         Example: ebbtide keys create proxy --scope ingest
         """
-        body = {"name": name, "scopes": scope, "tenant_id": tenant, "expires_at": expires}
+        body = {
+            "name": name,
+            "scopes": scope,
+            "tenant_id": tenant,
+            "expires_at": expires,
+        }
         with connect() as door:
             made = door.post("/v1/keys", {k: v for k, v in body.items() if v is not None})
         if as_json:

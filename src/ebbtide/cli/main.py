@@ -40,7 +40,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
 
     @app.callback(invoke_without_command=True)
     def version(
-        show: bool = typer.Option(False, "--version", is_eager=True, help="Print the version.")
+        show: bool = typer.Option(False, "--version", is_eager=True, help="Print the version."),
     ) -> None:
         if show:
             typer.echo(f"ebbtide {__version__}")

@@ -61,7 +61,8 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
             body["ids"] = ids
         with connect() as door:
             report = door.post(
-                "/v1/quarantine/release", {k: v for k, v in body.items() if v is not None}
+                "/v1/quarantine/release",
+                {k: v for k, v in body.items() if v is not None},
             )
         if as_json:
             print_json(report)
@@ -73,7 +74,8 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
 
     @group.command("discard")
     def discard(
-        ids: list[int] = typer.Argument(help="Rows to give up."), as_json: bool = AS_JSON
+        ids: list[int] = typer.Argument(help="Rows to give up."),
+        as_json: bool = AS_JSON,
     ) -> None:
         """Mark rows as no events. They stay listed as discarded; nothing is deleted."""
         with connect() as door:

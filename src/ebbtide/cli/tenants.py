@@ -28,7 +28,14 @@ def tenants_commands(connect: Connect) -> typer.Typer:
         print_table(
             ("tenant", "name", "plan", "price_usd", "started", "cancelled"),
             [
-                (t["tenant_id"], t["name"], t["plan"], t["price_usd"], t["started"], t["cancelled"])
+                (
+                    t["tenant_id"],
+                    t["name"],
+                    t["plan"],
+                    t["price_usd"],
+                    t["started"],
+                    t["cancelled"],
+                )
                 for t in body["tenants"]
             ],
         )
@@ -55,8 +62,6 @@ def tenants_commands(connect: Connect) -> typer.Typer:
         if as_json:
             print_json(report)
         else:
-            console.print(
-                inert(f"Erased {report['tenant_id']}: {report['erased_events']} events.")
-            )
+            console.print(inert(f"Erased {report['tenant_id']}: {report['erased_events']} events."))
 
     return group

@@ -20,9 +20,7 @@ from ebbtide.ingest.incoming import Incoming
 
 BODY_MAX_BYTES = 5 * 1024 * 1024  # after decompression; about 20,000 ordinary events
 DEPTH_MAX = 64  # objects and lists inside one another; deeper is no event
-INTEGER_DIGITS_MAX = (
-    19  # beyond 64 bits neither the stores nor most JSON readers are exact
-)
+INTEGER_DIGITS_MAX = 19  # beyond 64 bits neither the stores nor most JSON readers are exact
 
 _fast = msgspec.json.Decoder()
 _SPACED_COLON = re.compile(rb'"[ \t\r\n]+:')
@@ -77,9 +75,9 @@ def _gunzip(body: bytes, limit: int) -> bytes:
 
 def _unzstd(body: bytes, limit: int) -> bytes:
     try:
-        reader = zstandard.ZstdDecompressor(
-            max_window_size=8 * 1024 * 1024
-        ).stream_reader(body, read_across_frames=True)
+        reader = zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024).stream_reader(
+            body, read_across_frames=True
+        )
         plain = reader.read(limit + 1)
     except zstandard.ZstdError as error:
         raise BadRequest("the zstd stream is broken") from error
@@ -207,11 +205,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int | _TooLong:
-    return (
-        int(digits)
-        if len(digits.lstrip("-")) <= INTEGER_DIGITS_MAX
-        else _TooLong(digits)
-    )
+    return int(digits) if len(digits.lstrip("-")) <= INTEGER_DIGITS_MAX else _TooLong(digits)
 
 
 _careful = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
@@ -306,9 +300,7 @@ def fault(value: Any, depth: int) -> str | None:
     if isinstance(value, str):
         return "lone_surrogate" if _SURROGATE.search(value) else None
     if isinstance(value, float):
-        return (
-            None if value - value == 0 else "number_out_of_range"
-        )  # NaN and infinities
+        return None if value - value == 0 else "number_out_of_range"  # NaN and infinities
     if isinstance(value, _Repeated):
         return "duplicate_key"
     if isinstance(value, dict):

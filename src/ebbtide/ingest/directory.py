@@ -34,15 +34,14 @@ class Directory:
             StoreUnavailable: a tenant is new and the state store cannot take it.
         """
         canonical = self._canonical
-        unknown = {
-            e.tenant_id: e.received_at for e in events if e.tenant_id not in canonical
-        }
+        unknown = {e.tenant_id: e.received_at for e in events if e.tenant_id not in canonical}
         if unknown:
             self._learn(Sighting.of(sent, at) for sent, at in unknown.items())
         if all(canonical[e.tenant_id] == e.tenant_id for e in events):
             return events
         return [
-            e if canonical[e.tenant_id] == e.tenant_id
+            e
+            if canonical[e.tenant_id] == e.tenant_id
             else e._replace(tenant_id=canonical[e.tenant_id])
             for e in events
         ]
@@ -122,5 +121,3 @@ def _subscription_events(events: EventStore) -> list[Event]:
         {"types": SUBSCRIPTION_TYPES},
     )
     return [Event(row[0], row[1] or row[0], *row[2:]) for row in rows]
-
-

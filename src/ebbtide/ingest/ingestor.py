@@ -35,6 +35,7 @@ class Ingestor:
         sightings: Sequence[Sighting] = (),
         file: str | None = None,
         lines: Sequence[int] | None = None,
+        holds: bool = True,
     ) -> Future[list[Result]]:
         """Check records and queue them.
 
@@ -47,6 +48,7 @@ class Ingestor:
             default_source: the producer's name where a record has none; the door by default.
             sightings: what the request says about tenants beside events.
             file, lines: for imports, where each record stood.
+            holds: whether rejects go to quarantine; False when they are there already.
 
         Returns:
             A future with one result per record, done when all of them are durable.
@@ -65,6 +67,7 @@ class Ingestor:
             key_id=key.key_id if key is not None else None,
             source_file=file,
             lines=lines,
+            holds=holds,
         )
         return self._writer.submit(submission)
 

@@ -24,7 +24,9 @@ from ebbtide.domain.event import (
 from ebbtide.domain.ids import ID_MAX_CHARS, new_event_uuid, to_uuid_text
 from ebbtide.domain.time import EPOCH
 
-METADATA_MAX_BYTES = 256 * 1024  # one event is a fact, not a document; larger ones wait for a person
+METADATA_MAX_BYTES = (
+    256 * 1024
+)  # one event is a fact, not a document; larger ones wait for a person
 COST_USD_MAX = Decimal(10) ** 8  # what decimal(18, 10) holds
 SEVERITY_WORDS = {"low": 2, "medium": 3, "high": 4, "critical": 5}
 

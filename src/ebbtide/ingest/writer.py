@@ -20,7 +20,12 @@ import msgspec
 import numpy as np
 import structlog
 
-from ebbtide.domain.errors import EbbtideError, IngestOverloaded, StoreRefused, StoreUnavailable
+from ebbtide.domain.errors import (
+    EbbtideError,
+    IngestOverloaded,
+    StoreRefused,
+    StoreUnavailable,
+)
 from ebbtide.domain.event import Event, Outcome
 from ebbtide.domain.quarantine import QuarantineEntry
 from ebbtide.domain.tenant import Sighting
@@ -74,6 +79,7 @@ class Submission:
     key_id: str | None = None
     source_file: str | None = None
     lines: Sequence[int] | None = None
+    holds: bool = True  # False when its rejects are in quarantine already
     results: Future[list[Result]] = field(default_factory=Future)
 
     def note(self, position: int) -> str | None:
@@ -219,14 +225,16 @@ class Writer:
                     if outcome is Outcome.CONFLICT or outcome is Outcome.QUARANTINED:
                         reason = refusals.get(at, "conflict")
                         result = result._replace(reason=reason)
-                        held.append(_item(submission, position, reason, entry.tenant_id))
+                        if submission.holds:
+                            held.append(_item(submission, position, reason, entry.tenant_id))
                     else:
                         sighting = self._directory.sighting_of(events[at])
                         if sighting is not None:
                             sightings.append(sighting)
                     at += 1
                 elif type(entry) is Held:
-                    held.append(_item(submission, position, entry.reason, entry.tenant_id))
+                    if submission.holds:
+                        held.append(_item(submission, position, entry.reason, entry.tenant_id))
                     result = Result(entry.event_id, Outcome.QUARANTINED, entry.reason)
                 else:
                     result = Result(entry.event_id, Outcome.REFUSED, entry.reason)

@@ -33,9 +33,7 @@ async def post_events(request: Request) -> Response:
     body = await receive_body(request)
     received_at = services.clock()
     incoming = decode_events(body)
-    future = services.ingestor.submit(
-        incoming, door="events", received_at=received_at, key=key
-    )
+    future = services.ingestor.submit(incoming, door="events", received_at=received_at, key=key)
     return answer(await asyncio.wrap_future(future))
 
 
@@ -64,5 +62,3 @@ def answer(results: Sequence[Result]) -> Response:
         ]
     } | {word: counts[outcome] for outcome, word in _WORDS.items()}
     return Response(_encode(body), media_type="application/json")
-
-

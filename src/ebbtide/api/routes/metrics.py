@@ -57,10 +57,14 @@ class _Collector:
         yield results
         waiting = services.writer.waiting_events
         yield GaugeMetricFamily(
-            "ebbtide_events_waiting", "Records checked but not yet on disk.", value=waiting
+            "ebbtide_events_waiting",
+            "Records checked but not yet on disk.",
+            value=waiting,
         )
         up = GaugeMetricFamily(
-            "ebbtide_store_up", "1 when the store answers, else 0.", labels=["store", "engine"]
+            "ebbtide_store_up",
+            "1 when the store answers, else 0.",
+            labels=["store", "engine"],
         )
         for name, store in (("events", services.events), ("state", services.state)):
             up.add_metric([name, store.engine], _answers(store))
@@ -68,7 +72,9 @@ class _Collector:
         size = _size(services)
         if size is not None:  # unknown is left out: 0 would be a claim
             yield GaugeMetricFamily(
-                "ebbtide_event_store_bytes", "Bytes of the event store on disk.", value=size
+                "ebbtide_event_store_bytes",
+                "Bytes of the event store on disk.",
+                value=size,
             )
         build = GaugeMetricFamily("ebbtide_build_info", "The running version.", labels=["version"])
         build.add_metric([__version__], 1)

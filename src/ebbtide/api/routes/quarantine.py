@@ -21,7 +21,8 @@ class Selection(BaseModel):
     """Which rows are meant; fields that are left out mean any."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"reason": "unknown_event_type"}]}
+        extra="forbid",
+        json_schema_extra={"examples": [{"reason": "unknown_event_type"}]},
     )
 
     ids: list[int] | None = Field(None, max_length=100_000)
@@ -69,7 +70,9 @@ def list_quarantine(
 
 @router.post("/v1/quarantine/release", summary="Try rows again and store those that pass")
 def release(
-    house: House, key: Annotated[ApiKey, Depends(admin)], selection: Selection | None = None
+    house: House,
+    key: Annotated[ApiKey, Depends(admin)],
+    selection: Selection | None = None,
 ) -> dict[str, Any]:
     """Mapping files are read anew, so a fix of one needs no restart.
 

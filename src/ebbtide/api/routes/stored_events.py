@@ -41,4 +41,7 @@ def list_events(
         spelling = house.state.tenants.spellings([uuid]).get(uuid, tenant_id)
     meant = EventFilter(spelling, event_type, event_id, user_id, since, as_of, known_at)
     page = read_events(house.events, meant, cursor=cursor, limit=limit)
-    return {"events": [to_json(e) for e in page.events], "next_cursor": page.next_cursor}
+    return {
+        "events": [to_json(e) for e in page.events],
+        "next_cursor": page.next_cursor,
+    }

@@ -91,7 +91,10 @@ def get_tenant(
 
 @router.put("/v1/tenants/{tenant_id:path}", summary="Enter or edit a tenant")
 async def put_tenant(
-    tenant_id: str, body: TenantBody, house: House, key: Annotated[ApiKey, Depends(admin)]
+    tenant_id: str,
+    body: TenantBody,
+    house: House,
+    key: Annotated[ApiKey, Depends(admin)],
 ) -> dict[str, Any]:
     """Write facts into the directory; ``cancelled`` also stores a SUBSCRIPTION_CANCELLED event.
 
@@ -129,7 +132,11 @@ def erase_tenant(
     house.directory.erase(tenant_id, now)
     num = house.events.erase_tenant(spelling)
     house.authenticator.forget()
-    return {"tenant_id": spelling, "erased_events": num, "erased_at": format_instant(now)}
+    return {
+        "tenant_id": spelling,
+        "erased_events": num,
+        "erased_at": format_instant(now),
+    }
 
 
 async def _store_cancellation(
@@ -146,7 +153,11 @@ async def _store_cancellation(
     }
     incoming = [Incoming(fields, msgspec.json.encode(fields), None)]
     future = house.ingestor.submit(
-        incoming, door="directory", received_at=house.clock(), key=key, default_source="directory"
+        incoming,
+        door="directory",
+        received_at=house.clock(),
+        key=key,
+        default_source="directory",
     )
     result = (await asyncio.wrap_future(future))[0]
     if result.outcome not in (Outcome.STORED, Outcome.DUPLICATE):
@@ -191,5 +202,3 @@ def shown(tenant: Tenant) -> dict[str, Any]:
             for name, p in tenant.provenance.items()
         },
     }
-
-

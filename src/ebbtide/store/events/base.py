@@ -80,9 +80,7 @@ ROLLUP_COLUMNS: tuple[str, ...] = (
     "last_received_at",  # newest received_at
 )
 
-Outcomes = npt.NDArray[
-    np.uint8
-]  #: one domain.event.Outcome value per row, in row order
+Outcomes = npt.NDArray[np.uint8]  #: one domain.event.Outcome value per row, in row order
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +132,7 @@ class EventStore(ABC):
         """
 
     @abstractmethod
-    def query(
-        self, sql: str, params: Mapping[str, Any] | None = None
-    ) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run one portable read and return its rows.
 
         Args:
@@ -150,9 +146,7 @@ class EventStore(ABC):
         """
 
     @abstractmethod
-    def query_arrow(
-        self, sql: str, params: Mapping[str, Any] | None = None
-    ) -> pa.Table:
+    def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The same read as one columnar table, for large answers."""
 
     @abstractmethod
@@ -185,8 +179,7 @@ def to_batch(events: Sequence[Event]) -> pa.RecordBatch:
     n = len(events)
     uuids = bytes.fromhex("".join(columns[0]).replace("-", ""))
     ids = [
-        sent if sent != uuid else None
-        for uuid, sent in zip(columns[0], columns[1], strict=True)
+        sent if sent != uuid else None for uuid, sent in zip(columns[0], columns[1], strict=True)
     ]
     arrays = [pa.Array.from_buffers(pa.binary(16), n, [None, pa.py_buffer(uuids)])]
     arrays.append(pa.array(ids, _text))
@@ -196,12 +189,8 @@ def to_batch(events: Sequence[Event]) -> pa.RecordBatch:
 
 
 #: Columns that are identity or bookkeeping, and so no part of an event's content.
-NOT_CONTENT = frozenset(
-    {"event_uuid", "event_id", "tenant_id", "received_at", "source"}
-)
-CONTENT_COLUMNS: tuple[str, ...] = tuple(
-    c for c in EVENT_COLUMNS if c not in NOT_CONTENT
-)
+NOT_CONTENT = frozenset({"event_uuid", "event_id", "tenant_id", "received_at", "source"})
+CONTENT_COLUMNS: tuple[str, ...] = tuple(c for c in EVENT_COLUMNS if c not in NOT_CONTENT)
 
 #: Metadata key of events whose timestamp we corrected for the sender's clock: the time as it was
 #: sent, null when none was. The correction differs a little with every attempt, this does not.
@@ -229,9 +218,7 @@ def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 # A parameter is a colon and a name, outside of quotes and comments, and not a cast (``::``).
-_TOKEN = re.compile(
-    r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|::|:([a-z_][a-z0-9_]*)", re.S
-)
+_TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|::|:([a-z_][a-z0-9_]*)", re.S)
 
 
 def bind(
@@ -271,9 +258,7 @@ def bind(
             if not value:
                 raise QueryError(f"the list given for :{name} is empty")
             # Two underscores keep :kinds of two values apart from a parameter named :kinds_1.
-            return ", ".join(
-                write(f"{name}__{i}", name, item) for i, item in enumerate(value)
-            )
+            return ", ".join(write(f"{name}__{i}", name, item) for i, item in enumerate(value))
         return write(name, name, value)
 
     return _TOKEN.sub(one, sql), flat
@@ -316,9 +301,7 @@ def counts_between(
         " WHERE hour_end > :counts_first_hour AND hour_end <= :counts_last_hour"
     ]
     if start < hours[0]:
-        parts.append(
-            raw + "timestamp > :counts_start AND timestamp <= :counts_first_hour"
-        )
+        parts.append(raw + "timestamp > :counts_start AND timestamp <= :counts_first_hour")
     if hours[1] < as_of:
         parts.append(raw + "timestamp > :counts_last_hour AND timestamp <= :counts_end")
     return "(" + " UNION ALL ".join(parts) + ")", params

@@ -17,7 +17,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ebbtide.domain.errors import MigrationError, QueryError, StorageFull, StoreRefused, StoreUnavailable
+from ebbtide.domain.errors import (
+    MigrationError,
+    QueryError,
+    StorageFull,
+    StoreRefused,
+    StoreUnavailable,
+)
 from ebbtide.domain.event import Outcome
 from ebbtide.store.events import migrations
 from ebbtide.store.events.base import (
@@ -262,7 +268,10 @@ class DuckDBEventStore(EventStore):
         return found
 
     def _find(
-        self, wanted: set[tuple[str, bytes]], first: datetime | None, last: datetime | None
+        self,
+        wanted: set[tuple[str, bytes]],
+        first: datetime | None,
+        last: datetime | None,
     ) -> dict[tuple[str, bytes], dict[str, Any]]:
         raw = pa.array([uuid for _, uuid in wanted], pa.binary(16))
         ids = pa.table({"wanted": pa.ExtensionArray.from_storage(pa.uuid(), raw)})
@@ -302,7 +311,11 @@ class DuckDBEventStore(EventStore):
                     who = {"tenant": tenant_id}
                     gone = _changed(self._con, "DELETE FROM events WHERE tenant_id = $tenant", who)
                     for table in ("rollup_folded", "rollup_fresh"):
-                        _changed(self._con, f"DELETE FROM {table} WHERE tenant_id = $tenant", who)
+                        _changed(
+                            self._con,
+                            f"DELETE FROM {table} WHERE tenant_id = $tenant",
+                            who,
+                        )
                     self._con.commit()
                 except BaseException:
                     _rollback(self._con)
@@ -454,8 +467,10 @@ def _uuid_bytes(value: Any) -> bytes:
 def _without_zone(batch: pa.RecordBatch) -> pa.Table:
     """The batch with plain UTC instants, as the tables hold them: no session zone is asked."""
     schema = pa.schema(
-        [pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f
-         for f in batch.schema]
+        [
+            pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f
+            for f in batch.schema
+        ]
     )
     return pa.Table.from_batches([batch]).cast(schema)
 
@@ -488,9 +503,7 @@ def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _changed(
-    con: duckdb.DuckDBPyConnection, sql: str, params: dict[str, Any] | None = None
-) -> int:
+def _changed(con: duckdb.DuckDBPyConnection, sql: str, params: dict[str, Any] | None = None) -> int:
     """Run one change to its end and return how many rows it touched."""
     return int(con.execute(sql, params).fetchall()[0][0])
 

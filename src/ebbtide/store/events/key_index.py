@@ -61,7 +61,9 @@ class KeyIndex:
 
     @staticmethod
     def keys_of_dictionary(
-        uuids: bytes | memoryview, tenant_codes: npt.NDArray[np.int32], tenants: Sequence[str]
+        uuids: bytes | memoryview,
+        tenant_codes: npt.NDArray[np.int32],
+        tenants: Sequence[str],
     ) -> Keys:
         """The same for dictionary-encoded tenants, without a Python step per row."""
         halves = np.frombuffer(uuids, dtype=">u8").astype(np.uint64).reshape(-1, 2)

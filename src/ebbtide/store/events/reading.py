@@ -44,7 +44,11 @@ class EventPage:
 
 
 def read_events(
-    store: EventStore, meant: EventFilter, *, cursor: str | None = None, limit: int = 100
+    store: EventStore,
+    meant: EventFilter,
+    *,
+    cursor: str | None = None,
+    limit: int = 100,
 ) -> EventPage:
     """One page of events.
 
@@ -82,9 +86,7 @@ def read_events(
         params["known_at"] = meant.known_at
     if cursor is not None:
         moment, uuid = _read_cursor(cursor)
-        conditions.append(
-            "(timestamp < :at OR (timestamp = :at AND event_uuid < :after))"
-        )
+        conditions.append("(timestamp < :at OR (timestamp = :at AND event_uuid < :after))")
         params |= {"at": moment, "after": uuid}
     rows = store.query(
         f"SELECT {', '.join(EVENT_COLUMNS)} FROM events WHERE {' AND '.join(conditions)}"
