@@ -135,6 +135,33 @@ def decode_events(body: bytes) -> list[Incoming]:
     return _plain(items)
 
 
+def decode_record(text: bytes) -> Incoming:
+    """Read one JSON object that stands alone, such as a line of a file.
+
+    Returns:
+        Its fields, or the reason it is hopeless; never raises on bad input.
+    """
+    try:
+        plain = _fast.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # the careful reader says what is wrong, or reads what the fast one cannot
+    else:
+        if type(plain) is not dict:
+            return Incoming(None, text, "not_an_object")
+        if not _is_odd(text, plain):
+            return Incoming(plain, text, None)
+    try:
+        value = _careful.decode(text.decode("utf-8"))
+    except RecursionError:
+        return Incoming(None, text, "too_deep")
+    except ValueError:  # also when it is not UTF-8
+        return Incoming(None, text, "invalid_json")
+    if not isinstance(value, dict):
+        return Incoming(None, text, "not_an_object")
+    reason = _fault(value, DEPTH_MAX)
+    return Incoming(None if reason else value, text, reason)
+
+
 def _plain(items: list[Any]) -> list[Incoming]:
     return [
         Incoming(item, b"", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any, NamedTuple
@@ -64,7 +64,7 @@ class Rejection(NamedTuple):
     reason: str
 
 
-class _TypeRules(NamedTuple):
+class TypeRules(NamedTuple):
     """What one event type asks of its metadata, laid out for the hot path."""
 
     types: dict[str, str]
@@ -77,8 +77,9 @@ class Validator:
     """Checks records against the catalog. Stateless, safe to share between threads."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._rules = {
-            name: _TypeRules(
+        #: What each event type asks of its metadata, by name.
+        self.rules: Mapping[str, TypeRules] = {
+            name: TypeRules(
                 {key: field.type for key, field in kind.metadata.items()},
                 tuple(key for key, field in kind.metadata.items() if field.required),
                 kind.friction_signal,
@@ -112,7 +113,7 @@ class Validator:
         event_type = get("event_type")
         if type(event_type) is not str or not event_type:
             return _bad("event_type", event_type)
-        rules = self._rules.get(event_type)
+        rules = self.rules.get(event_type)
         if rules is None:
             return Rejection("unknown_event_type")
 
@@ -208,6 +209,20 @@ class Validator:
             *promoted,
         )
 
+    def check_metadata(
+        self, event_type: str, metadata: dict[str, Any]
+    ) -> tuple[str, Sequence[Any]] | Rejection:
+        """Decide an event's metadata alone, for callers that check the other fields in columns.
+
+        Args:
+            event_type: one of :attr:`rules`.
+            metadata: JSON data as in :meth:`check`.
+
+        Returns:
+            The JSON text to store and the values of the promoted columns, or the reason.
+        """
+        return _metadata(metadata, self.rules[event_type])
+
 
 def _bad(name: str, value: object) -> Rejection:
     return Rejection(f"missing_{name}" if value in (None, "") else f"invalid_{name}")
@@ -257,7 +272,7 @@ def _cost(value: object) -> Decimal | None:
 
 
 def _metadata(
-    metadata: object, rules: _TypeRules
+    metadata: object, rules: TypeRules
 ) -> tuple[str, tuple[Any, ...] | list[Any]] | Rejection:
     """Check an event's metadata; returns its JSON text and the values of the promoted columns."""
     if type(metadata) is not dict:
