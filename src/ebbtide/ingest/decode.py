@@ -151,15 +151,12 @@ def decode_record(text: bytes) -> Incoming:
         if not _is_odd(text, plain):
             return Incoming(plain, text, None)
     try:
-        value = _careful.decode(text.decode("utf-8"))
+        document = text.decode("utf-8")
+        return _record(_careful.decode(document), document)
     except RecursionError:
         return Incoming(None, text, "too_deep")
     except ValueError:  # also when it is not UTF-8
         return Incoming(None, text, "invalid_json")
-    if not isinstance(value, dict):
-        return Incoming(None, text, "not_an_object")
-    reason = _fault(value, DEPTH_MAX)
-    return Incoming(None if reason else value, text, reason)
 
 
 def _plain(items: list[Any]) -> list[Incoming]:
