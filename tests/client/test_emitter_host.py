@@ -327,7 +327,7 @@ def test_errors_are_raised_when_asked_for(server: EventServer, make_emitter: Mak
     assert emitter.flush()
     server.script.append(status(403, {"code": "forbidden"}))
     emitter.emit("LOGIN")
-    with pytest.raises(DeliveryFailed, match=r"1 events were dropped: HTTP 403 \(forbidden\)") as e:
+    with pytest.raises(DeliveryFailed, match=r"events dropped: 1 x HTTP 403 \(forbidden\)") as e:
         emitter.flush()
     assert e.value.status == 403
     emitter.close()

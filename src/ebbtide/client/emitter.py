@@ -356,14 +356,14 @@ class Emitter(TypedMethods):
             reasons = [r.reason or "no reason given" for r in answered if r.result == word]
             if reasons:
                 listed = ", ".join(f"{n} x {why}" for why, n in Counter(reasons).items())
-                logger.warning("%d events %s: %s", len(reasons), word, listed)
+                logger.warning("events %s: %s", word, listed)
 
     def _lose(self, events: list[EncodedEvent], reason: str) -> None:
         self._counters.add("dropped", len(events))
         self._report_loss(events, reason)
 
     def _report_loss(self, events: list[EncodedEvent], reason: str) -> None:
-        self._log.warning(f"drop {reason}", f"{len(events)} events dropped: {reason}")
+        self._log.warning(f"drop {reason}", f"events dropped: {len(events)} x {reason}")
         if self._on_drop is not None:
             import json
 
@@ -399,7 +399,7 @@ class Emitter(TypedMethods):
         if num_dropped and self._raise_errors:
             delivery = self._delivery
             raise DeliveryFailed(
-                f"{num_dropped} events were dropped: {self.stats.last_error}",
+                f"events dropped: {num_dropped} x {self.stats.last_error}",
                 status=None if delivery is None else delivery.last_status,
             )
         return is_settled and not num_dropped
