@@ -23,8 +23,10 @@ class Accounting:
 
     def add(self, door: str, results: Iterable[Result]) -> None:
         """Count the results of one answered request."""
-        tally = np.bincount([result.outcome for result in results], minlength=len(Outcome))
-        self.add_tally(door, tally)
+        tally = [0] * len(Outcome)
+        for result in results:
+            tally[result.outcome] += 1
+        self.add_tally(door, np.array(tally, np.int64))
 
     def add_tally(self, door: str, tally: np.ndarray) -> None:
         """Count many results at once.

@@ -13,6 +13,7 @@ from ebbtide.domain.tenant import Sighting, facts_from_event
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore
 from ebbtide.store.state.base import StateStore
 
+#: Event types that change what the directory knows; nearly no event is one of them.
 SUBSCRIPTION_TYPES = ("SUBSCRIPTION_STARTED", "SUBSCRIPTION_CANCELLED")
 
 tenant_uuid = lru_cache(maxsize=100_000)(to_uuid_text)
@@ -61,10 +62,8 @@ class Directory:
             for one in sightings:
                 self._canonical[one.tenant_id] = spellings[one.tenant_uuid]
 
-    def sighting_of(self, event: Event) -> Sighting | None:
-        """What an event says about its tenant; None for nearly every event."""
-        if event.event_type not in SUBSCRIPTION_TYPES:
-            return None
+    def sighting_of(self, event: Event) -> Sighting:
+        """What an event of :data:`SUBSCRIPTION_TYPES` says about its tenant."""
         return Sighting.of(event.tenant_id, event.received_at, facts_from_event(event))
 
     def apply(self, sightings: Sequence[Sighting]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -19,7 +18,7 @@ from ebbtide.domain.keys import Scope
 from ebbtide.ingest.decode import decode_events
 from ebbtide.ingest.writer import Result
 
-_WORDS = {outcome: outcome.word for outcome in Outcome}
+_WORDS = tuple(outcome.word for outcome in Outcome)  # by value
 _encode = msgspec.json.Encoder().encode
 
 JSON_TYPES = frozenset({"", "application/json", "text/json"})
@@ -54,11 +53,10 @@ def require_json(request: Request) -> None:
 
 def answer(results: Sequence[Result]) -> Response:
     """The body that every ingest door answers with: results in request order, and their sums."""
-    counts = Counter(result.outcome for result in results)
-    body = {
-        "results": [
-            {"event_id": event_id, "result": _WORDS[outcome], "reason": reason}
-            for event_id, outcome, reason in results
-        ]
-    } | {word: counts[outcome] for outcome, word in _WORDS.items()}
+    counts = [0] * len(_WORDS)
+    listed = []
+    for event_id, outcome, reason in results:
+        counts[outcome] += 1
+        listed.append({"event_id": event_id, "result": _WORDS[outcome], "reason": reason})
+    body = {"results": listed, **dict(zip(_WORDS, counts, strict=True))}
     return Response(_encode(body), media_type="application/json")
