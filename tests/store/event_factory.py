@@ -71,7 +71,11 @@ def make_full_event(event_id: str = "full", **details: Any) -> Event:
 
 
 def make_many(
-    count: int, seed: int, *, tenants: int = 7, span: timedelta = timedelta(hours=30),
+    count: int,
+    seed: int,
+    *,
+    tenants: int = 7,
+    span: timedelta = timedelta(hours=30),
     time_ordered_ids: bool = False,
 ) -> list[Event]:
     """Varied events, always the same for one seed.

@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from conftest import Home
 from event_factory import NOON, make_event, make_full_event, make_many, stored_ids
 
+from conftest import Home
 from ebbtide.domain.errors import QueryError, StoreRefused
 from ebbtide.domain.event import Event, Outcome
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore, counts_between, to_batch
@@ -78,7 +78,12 @@ def test_cost_is_exact_to_ten_decimals(store: EventStore, cost: str) -> None:
 
 
 def test_sums_of_cost_are_exact_where_floats_are_not(store: EventStore) -> None:
-    cents = [Decimal("0.1"), Decimal("0.2"), Decimal("99999999.9999999999"), Decimal("0.0000000001")]
+    cents = [
+        Decimal("0.1"),
+        Decimal("0.2"),
+        Decimal("99999999.9999999999"),
+        Decimal("0.0000000001"),
+    ]
     put(store, *[make_event(f"e{i}", cost_usd=cost) for i, cost in enumerate(cents)])
     ((total,),) = store.query("SELECT SUM(cost_usd) FROM events")
     assert isinstance(total, Decimal)
@@ -289,9 +294,7 @@ def test_a_conflict_inside_one_batch_meets_the_first_row(store: EventStore) -> N
 def test_the_same_said_in_another_way_is_a_duplicate(
     store: EventStore, again: dict[str, Any]
 ) -> None:
-    first = make_event(
-        metadata_json='{"a":1,"b":[1,2]}', cost_usd=Decimal("0.5"), received_at=NOON
-    )
+    first = make_event(metadata_json='{"a":1,"b":[1,2]}', cost_usd=Decimal("0.5"), received_at=NOON)
     assert put(store, first) == [STORED]
     assert put(store, first._replace(**again)) == [DUPLICATE]
     assert read_back(store) == [first]
@@ -763,9 +766,7 @@ def test_the_rollup_sums_only_what_was_really_stored(store: EventStore) -> None:
         " FROM event_rollup GROUP BY tenant_id, event_type"
     )
     second = timedelta(seconds=1)
-    assert rows == [
-        ("acme", "LOGIN", 2, 1, Decimal("0.25"), 1, 7, NOON - US, NOON, NOON + second)
-    ]
+    assert rows == [("acme", "LOGIN", 2, 1, Decimal("0.25"), 1, 7, NOON - US, NOON, NOON + second)]
     assert type(rows[0][2]) is int and type(rows[0][6]) is int
 
 
@@ -780,9 +781,7 @@ def test_an_unknown_cost_stays_unknown_in_the_rollup(store: EventStore) -> None:
 
 def test_sums_beyond_64_bits_stay_exact(store: EventStore) -> None:
     most = 2**53 - 1
-    events = [
-        make_event(f"e{i}", latency_ms=most, timestamp=NOON + i * US) for i in range(1_100)
-    ]
+    events = [make_event(f"e{i}", latency_ms=most, timestamp=NOON + i * US) for i in range(1_100)]
     put(store, *events[:600])
     put(store, *events[600:])
     for source in ("events", "event_rollup"):
