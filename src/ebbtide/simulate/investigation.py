@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ebbtide.simulate.draws import LOGNORMAL_PERMILLE, Draws, Quota, Weighted
+from ebbtide.simulate.event import Fields, make_event
 from ebbtide.simulate.rhythm import (
     DAY_US,
     HOUR_US,
@@ -10,13 +11,11 @@ from ebbtide.simulate.rhythm import (
     OFFICE_HOUR,
     OFFICE_WEEK,
     SECOND_US,
-    event_id,
-    instant_text,
     moment_within,
     weekday,
 )
 from ebbtide.simulate.script import Frame, Script
-from ebbtide.simulate.traffic import SOURCE, Fields, Incident
+from ebbtide.simulate.traffic import Incident
 
 IDLE_TIMEOUT_US = 30 * MINUTE_US
 REMEMBERED_INCIDENTS = 40  # older ones are no longer on the first page of the list
@@ -249,7 +248,9 @@ class _Session:
         entity_type: str,
         entity_id: str,
         metadata: Fields,
-        **columns: int,
+        *,
+        severity: int | None = None,
+        latency_ms: int | None = None,
     ) -> None:
         """One event of this session, now, unless the customer has gone quiet meanwhile."""
         silent_us = self._script.silent_us
@@ -258,37 +259,34 @@ class _Session:
         self._num_events += 1
         self._last_event_type = event_type
         self._out.append(
-            {
-                "event_id": event_id(self.now_us, self._draws.bits(74)),
-                "timestamp": instant_text(self.now_us),
-                "tenant_id": self._script.tenant_id,
-                "user_id": self.user_id,
-                "session_id": self.session_id,
-                "event_type": event_type,
-                "entity_type": entity_type,
-                "entity_id": entity_id,
-                **columns,
-                "source": SOURCE,
-                "metadata": metadata,
-            }
+            make_event(
+                self._draws,
+                self.now_us,
+                self._script.tenant_id,
+                event_type,
+                entity_type,
+                entity_id,
+                metadata,
+                session=(self.user_id, self.session_id),
+                severity=severity,
+                latency_ms=latency_ms,
+            )
         )
 
     def add_later(
         self, delay_us: int, event_type: str, entity_type: str, entity_id: str, metadata: Fields
     ) -> None:
         """One event after the session, by somebody who is not one of its users."""
-        moment_us = self.now_us + delay_us
         self._out.append(
-            {
-                "event_id": event_id(moment_us, self._draws.bits(74)),
-                "timestamp": instant_text(moment_us),
-                "tenant_id": self._script.tenant_id,
-                "event_type": event_type,
-                "entity_type": entity_type,
-                "entity_id": entity_id,
-                "source": SOURCE,
-                "metadata": metadata,
-            }
+            make_event(
+                self._draws,
+                self.now_us + delay_us,
+                self._script.tenant_id,
+                event_type,
+                entity_type,
+                entity_id,
+                metadata,
+            )
         )
 
     def end(self) -> None:

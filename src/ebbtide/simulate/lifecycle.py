@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ebbtide.simulate.draws import Draws
-from ebbtide.simulate.rhythm import DAY_US, event_id, instant_text
+from ebbtide.simulate.event import Fields, make_event
+from ebbtide.simulate.rhythm import DAY_US
 from ebbtide.simulate.script import Frame, Script, price_usd
-from ebbtide.simulate.traffic import SOURCE, Fields
 
 _sources = ("self_serve", "sales", "partner")
 _reasons = ("too expensive", "moved to another product", "project ended", "missing feature")
@@ -17,22 +17,25 @@ def lifecycle_events(frame: Frame, script: Script) -> list[Fields]:
     events: list[Fields] = []
 
     def add(
-        moment_us: int, event_type: str, entity_type: str, metadata: Fields, **columns: int
+        moment_us: int,
+        event_type: str,
+        entity_type: str,
+        metadata: Fields,
+        severity: int | None = None,
     ) -> None:
+        tenant_id = script.tenant_id
+        entity_id = tenant_id if entity_type == "tenant" else f"sub-{tenant_id}"
         events.append(
-            {
-                "event_id": event_id(moment_us, draws.bits(74)),
-                "timestamp": instant_text(moment_us),
-                "tenant_id": script.tenant_id,
-                "event_type": event_type,
-                "entity_type": entity_type,
-                "entity_id": script.tenant_id
-                if entity_type == "tenant"
-                else f"sub-{script.tenant_id}",
-                **columns,
-                "source": SOURCE,
-                "metadata": metadata,
-            }
+            make_event(
+                draws,
+                moment_us,
+                tenant_id,
+                event_type,
+                entity_type,
+                entity_id,
+                metadata,
+                severity=severity,
+            )
         )
 
     def subscribe(moment_us: int, plan: str) -> None:

@@ -9,12 +9,13 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
+from ebbtide.simulate.event import Fields
 from ebbtide.simulate.investigation import Investigation
 from ebbtide.simulate.lifecycle import lifecycle_events
 from ebbtide.simulate.redis_growth import RedisGrowth
 from ebbtide.simulate.rhythm import DAY_US, floor_day, instant_text, to_us
 from ebbtide.simulate.script import Frame, Script, price_usd, write_script
-from ebbtide.simulate.traffic import Fields, Traffic
+from ebbtide.simulate.traffic import Traffic
 from ebbtide.simulate.truth import write_truth
 
 SCALE_MIN = 0.5  # fewer calls could not carry the incidents of the stories

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ebbtide.simulate.draws import LOGNORMAL_PERMILLE, Draws, Quota, Weighted
+from ebbtide.simulate.event import Fields, make_event
 from ebbtide.simulate.models import MODELS, Model
 from ebbtide.simulate.redis_growth import QUIET_US, RedisGrowth
 from ebbtide.simulate.rhythm import (
@@ -12,8 +13,6 @@ from ebbtide.simulate.rhythm import (
     CALL_WEEK,
     DAY_US,
     MINUTE_US,
-    event_id,
-    instant_text,
     moment_within,
     weekday,
 )
@@ -25,8 +24,6 @@ from ebbtide.simulate.script import (
     Frame,
     Script,
 )
-
-SOURCE = "simulated"
 
 POLICY_VERSIONS = {
     REGRESSION_POLICY: REGRESSION_FROM_VERSION,
@@ -45,6 +42,7 @@ _BLOCK_SHARE = 0.012
 _REPEAT_BLOCK_SHARE = 0.15
 _FAILURE_SHARE = 0.009  # failures behind incidents come on top: 1 to 2 % together
 _SECOND_MODEL_SHARE = 0.15
+UPSTREAM_TIMEOUT_MS = 30_000
 _SECOND_MODEL = {"tidal-small-1": "heath-pro-2"}
 
 #: What sets an incident off. Each cause leaves its own evidence, save the last one.
@@ -87,8 +85,6 @@ _upstream_error = Weighted(
 # A rate limit of the upstream is no infrastructure incident.
 _infra_error = Weighted({("timeout", 504): 65, ("server_error", 502): 35})
 _endpoint = Weighted({"/v1/chat/completions": 85, "/v1/completions": 8, "/v1/embeddings": 7})
-
-Fields = dict[str, Any]  #: one event as canonical JSON has it; absent keys are unknown
 
 
 class Incident(NamedTuple):
@@ -157,14 +153,14 @@ class Traffic:
         self, start_us: int, out: list[Fields], incidents: list[Incident], *, is_incident: bool
     ) -> None:
         """One proxied call: its policy verdict, its upstream call, perhaps an incident."""
-        script, bits, unit = self._script, self._draws.bits, self._draws.unit
+        script, draws = self._script, self._draws
         tenant_id = script.tenant_id
-        call_id = f"call-{bits(48):012x}"
+        call_id = f"call-{draws.bits(48):012x}"
         model = self._model(start_us)
         regressed = script.is_regressed(start_us)
         trigger = None
         if is_incident:
-            trigger = (_trigger_regressed if regressed else _trigger).at(unit())
+            trigger = (_trigger_regressed if regressed else _trigger).at(draws.unit())
 
         policy_id, is_blocked, failure = self._verdict(start_us, trigger)
         version = POLICY_VERSIONS[policy_id]
@@ -172,88 +168,83 @@ class Traffic:
             version = REGRESSION_TO_VERSION
         is_frozen = script.frozen_us is not None and 0 <= start_us - script.frozen_us < FREEZE_US
 
-        check_ms = 2 + int(unit() * 9)
-        latency_ms = check_ms
-        status = 423 if is_frozen else 200
+        check_ms = 2 + int(draws.unit() * 9)
+        latency_ms, status = check_ms, 423
         if not is_frozen:
-            end_us = start_us + check_ms * 1000
-            verdict: Fields = {
+            status = 200
+            checked_us = start_us + check_ms * 1000
+            about: Fields = {
                 "policy_id": policy_id,
                 "policy_version": version,
                 "call_id": call_id,
             }
+            verdict = about | {"result": "blocked" if is_blocked else "allowed"}
             out.append(
-                {
-                    "event_id": event_id(end_us, bits(74)),
-                    "timestamp": instant_text(end_us),
-                    "tenant_id": tenant_id,
-                    "event_type": "POLICY_EVALUATED",
-                    "entity_type": "policy",
-                    "entity_id": policy_id,
-                    "latency_ms": check_ms,
-                    "source": SOURCE,
-                    "metadata": verdict | {"result": "blocked" if is_blocked else "allowed"},
-                }
+                make_event(
+                    draws,
+                    checked_us,
+                    tenant_id,
+                    "POLICY_EVALUATED",
+                    "policy",
+                    policy_id,
+                    verdict,
+                    latency_ms=check_ms,
+                )
             )
             if is_blocked:
                 status = 403
+                about["reason"] = _block_reason(trigger)
                 out.append(
-                    {
-                        "event_id": event_id(end_us, bits(74)),
-                        "timestamp": instant_text(end_us),
-                        "tenant_id": tenant_id,
-                        "event_type": "POLICY_BLOCKED",
-                        "entity_type": "policy",
-                        "entity_id": policy_id,
-                        "source": SOURCE,
-                        "metadata": verdict | {"reason": _block_reason(trigger)},
-                    }
+                    make_event(
+                        draws, checked_us, tenant_id, "POLICY_BLOCKED", "policy", policy_id, about
+                    )
                 )
             else:
-                latency_ms += self._llm_call(end_us, call_id, model, failure, out)
+                latency_ms += self._llm_call(checked_us, call_id, model, failure, out)
                 if failure is not None:
                     status = failure[1]
+        request: Fields = {
+            "endpoint": _endpoint.at(draws.unit()),
+            "method": "POST",
+            "status_code": status,
+        }
         out.append(
-            {
-                "event_id": event_id(start_us, bits(74)),
-                "timestamp": instant_text(start_us),
-                "tenant_id": tenant_id,
-                "event_type": "API_CALL_RECEIVED",
-                "entity_type": "api_key",
-                "entity_id": self._api_key,
-                "latency_ms": latency_ms,
-                "source": SOURCE,
-                "metadata": {
-                    "endpoint": _endpoint.at(unit()),
-                    "method": "POST",
-                    "status_code": status,
-                },
-            }
+            make_event(
+                draws,
+                start_us,
+                tenant_id,
+                "API_CALL_RECEIVED",
+                "api_key",
+                self._api_key,
+                request,
+                latency_ms=latency_ms,
+            )
         )
         if trigger is not None and not is_frozen:
-            created_us = start_us + latency_ms * 1000 + 1000
             # The policy sets the severity, so its version decides and not what set it off.
             is_faulty = version == REGRESSION_TO_VERSION
-            severity = _severity_regressed if is_faulty else _severity
-            self._incident(
-                Incident(created_us, f"inc-{bits(40):010x}"),
-                severity.at(unit()),
-                _evidence(trigger, call_id, model.name, policy_id, version, failure),
-                out,
-                incidents,
+            severity = (_severity_regressed if is_faulty else _severity).at(draws.unit())
+            incident = Incident(start_us + (latency_ms + 1) * 1000, f"inc-{draws.bits(40):010x}")
+            incidents.append(incident)
+            out.append(
+                make_event(
+                    draws,
+                    incident.created_us,
+                    tenant_id,
+                    "INCIDENT_CREATED",
+                    "incident",
+                    incident.incident_id,
+                    _evidence(trigger, call_id, model.name, policy_id, version, failure),
+                    severity=severity,
+                )
             )
         if start_us >= self._redis_quiet_until_us and self._redis.is_alarming(start_us):
             self._redis_quiet_until_us = start_us + QUIET_US
+            sample = self._redis.sample(start_us)
             out.append(
-                {
-                    "event_id": event_id(start_us, bits(74)),
-                    "timestamp": instant_text(start_us),
-                    "tenant_id": tenant_id,
-                    "event_type": "INFRA_LIMIT_HIT",
-                    "severity": 4,
-                    "source": SOURCE,
-                    "metadata": self._redis.sample(start_us),
-                }
+                make_event(
+                    draws, start_us, tenant_id, "INFRA_LIMIT_HIT", None, None, sample, severity=4
+                )
             )
 
     def _model(self, moment_us: int) -> Model:
@@ -298,93 +289,65 @@ class Traffic:
         out: list[Fields],
     ) -> int:
         """One upstream call; returns its latency in milliseconds."""
-        bits, script = self._draws.bits, self._script
+        script, draws = self._script, self._draws
         # Three draws of ten bits each choose quantiles: one call of the generator, not three.
-        luck = bits(30)
+        luck = draws.bits(30)
         latency_ms = model.latency_ms_median * LOGNORMAL_PERMILLE[luck & 1023] // 1000
         tokens_in = script.tokens_in_median * LOGNORMAL_PERMILLE[luck >> 10 & 1023] // 1000
         tokens_out = script.tokens_out_median * LOGNORMAL_PERMILLE[luck >> 20] // 1000
         # Money and stories stay as they are when more, smaller calls are asked for.
         tokens_in = max(1, int(tokens_in / self._scale))
         tokens_out = max(1, int(tokens_out / self._scale))
-        metadata: Fields = {
-            "model": model.name,
-            "tokens_in": tokens_in,
-            "tokens_out": tokens_out,
-            "retry_count": 0,
-        }
-        fields: Fields = {
-            "tenant_id": script.tenant_id,
-            "event_type": "LLM_CALL_MADE",
-            "entity_type": "llm_call",
-            "entity_id": call_id,
-            "latency_ms": latency_ms,
-            "source": SOURCE,
-            "metadata": metadata,
-        }
-        if failure is None:
-            fields["cost_usd"] = model.cost_usd(tokens_in, tokens_out)
-        else:
-            error_type, status_code = failure
-            if error_type == "timeout":
-                fields["latency_ms"] = latency_ms = 30_000
-                metadata["tokens_out"] = 0  # the prompt was read, so it is billed
-                fields["cost_usd"] = model.cost_usd(tokens_in, 0)
-            else:
-                del metadata["tokens_in"], metadata["tokens_out"]  # refused: nothing was read
-            metadata |= {"retry_count": 2, "error_type": error_type, "http_status": status_code}
-            fields["event_type"] = "LLM_CALL_FAILED"
-        end_us = start_us + latency_ms * 1000
-        fields["event_id"] = event_id(end_us, bits(74))
-        fields["timestamp"] = instant_text(end_us)
-        out.append(fields)
-        return latency_ms
-
-    def _incident(
-        self,
-        incident: Incident,
-        severity: int,
-        evidence: Fields,
-        out: list[Fields],
-        incidents: list[Incident],
-    ) -> None:
-        incidents.append(incident)
+        event_type, retry_count = "LLM_CALL_MADE", 0
+        is_billed = True
+        if failure is not None:
+            event_type, retry_count, tokens_out = "LLM_CALL_FAILED", 2, 0
+            is_billed = failure[0] == "timeout"  # only then had the prompt been read
+            if is_billed:
+                latency_ms = UPSTREAM_TIMEOUT_MS
+        metadata: Fields = {"model": model.name}
+        if is_billed:
+            metadata |= {"tokens_in": tokens_in, "tokens_out": tokens_out}
+        metadata["retry_count"] = retry_count
+        if failure is not None:
+            metadata["error_type"], metadata["http_status"] = failure
         out.append(
-            {
-                "event_id": event_id(incident.created_us, self._draws.bits(74)),
-                "timestamp": instant_text(incident.created_us),
-                "tenant_id": self._script.tenant_id,
-                "event_type": "INCIDENT_CREATED",
-                "entity_type": "incident",
-                "entity_id": incident.incident_id,
-                "severity": severity,
-                "source": SOURCE,
-                "metadata": evidence,
-            }
+            make_event(
+                draws,
+                start_us + latency_ms * 1000,
+                script.tenant_id,
+                event_type,
+                "llm_call",
+                call_id,
+                metadata,
+                latency_ms=latency_ms,
+                cost_usd=model.cost_usd(tokens_in, tokens_out) if is_billed else None,
+            )
         )
+        return latency_ms
 
     def _block_repeat(self, moment_us: int, out: list[Fields]) -> None:
         self._num_repeats += 1
         block_count = 2 + self._draws.below(3) + self._num_repeats // 2
+        metadata: Fields = {
+            "policy_id": REPEAT_POLICY,
+            "policy_version": POLICY_VERSIONS[REPEAT_POLICY],
+            "block_count": block_count,
+            "time_window_hours": 24,
+            "reason": "the same flow was blocked again",
+            "friction_signal": "policy_friction",
+        }
         out.append(
-            {
-                "event_id": event_id(moment_us, self._draws.bits(74)),
-                "timestamp": instant_text(moment_us),
-                "tenant_id": self._script.tenant_id,
-                "event_type": "POLICY_BLOCK_REPEAT",
-                "entity_type": "policy",
-                "entity_id": REPEAT_POLICY,
-                "severity": 3 if block_count < 10 else 4,
-                "source": SOURCE,
-                "metadata": {
-                    "policy_id": REPEAT_POLICY,
-                    "policy_version": POLICY_VERSIONS[REPEAT_POLICY],
-                    "block_count": block_count,
-                    "time_window_hours": 24,
-                    "reason": "the same flow was blocked again",
-                    "friction_signal": "policy_friction",
-                },
-            }
+            make_event(
+                self._draws,
+                moment_us,
+                self._script.tenant_id,
+                "POLICY_BLOCK_REPEAT",
+                "policy",
+                REPEAT_POLICY,
+                metadata,
+                severity=3 if block_count < 10 else 4,
+            )
         )
 
 
