@@ -163,7 +163,7 @@ def test_a_bomb_stops_at_the_limit(encoding: str, bomb: bytes) -> None:
 @pytest.mark.parametrize(
     ("encoding", "body"),
     [
-        ("gzip", gzip.compress(b"hello" * 100)[:-9]),
+        ("gzip", gzip.compress(b"hello" * 100, mtime=0)[:-9]),
         ("gzip", b"no gzip"),
         ("gzip", zlib.compress(b"hello")),
         ("zstd", zstandard.ZstdCompressor().compress(b"hello" * 100)[:-4]),
