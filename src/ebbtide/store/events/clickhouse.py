@@ -50,8 +50,8 @@ from ebbtide.store.events.key_index import KeyIndex, Keys
 
 CONNECT_TIMEOUT_S = 2
 QUERY_TIMEOUT_S = 30
-# An erasure rewrites every part that holds the tenant; it is the one long statement.
-ERASE_TIMEOUT_S = 3600
+# An erasure, or a roll-up built anew, rewrites parts; no other statement takes long.
+REWRITE_TIMEOUT_S = 3600
 # Lookups of stored rows: a request's form field holds 128 KiB, and a UUID takes 39 characters.
 LOOKUP_ROWS = 2_000
 # Keys read in one piece when the index is filled: about 40 MB of answer.
@@ -74,14 +74,24 @@ _SETTINGS: dict[str, Any] = {
     "output_format_arrow_string_as_string": 1,
     "output_format_arrow_low_cardinality_as_dictionary": 0,
     "output_format_arrow_compression_method": "none",
+    # One query sees one state of the table, however often it names it; a count taken from the
+    # table's own counter would be of another moment.
+    "enable_shared_storage_snapshot_in_query": 1,
+    "optimize_trivial_count_query": 0,
     "max_query_size": 4 * 1024 * 1024,
 }
 
 # Numbers of ClickHouse's error list. A refused read is our fault but for these.
 _FULL = {243}  # NOT_ENOUGH_SPACE
-_BUSY = {81, 159, 160, 202, 209, 210, 236, 241, 242, 252, 279, 319, 394, 439, 516, 519, 999}
+_BUSY = frozenset(
+    # unknown database, timeouts, too many queries, network, aborted, memory, read-only table,
+    # too many parts, connection, status unknown, cancelled, no thread, authentication, keeper
+    (81, 159, 160, 202, 209, 210, 236, 241, 242, 252, 279, 319, 394, 439, 516, 519, 999)
+)
+_TORN = {33, 40, 246, 271, 432}  # cut short, checksum, corrupted, cannot decompress, no codec
 _FENCED = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO, raised by our own condition
 
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/", re.S)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _FIRST_INSTANT = datetime(1900, 1, 1)  # what DateTime64 can hold; no event lies outside
 _LAST_INSTANT = datetime(2299, 12, 31, 23, 59, 59, 999999)
@@ -94,10 +104,11 @@ class ClickHouseEventStore(EventStore):
         survives_process_kill=True,
         survives_power_cut=True,
         note=(
-            "every file and folder of an inserted or merged part is fsynced before append returns;"
-            " a batch over several months is stored month by month, so after a crash a part of an"
-            " unacknowledged batch may be there, and its retry is recognised; one server, no"
-            " replication"
+            "the rows of every new and merged part, its folder and the folder above are fsynced"
+            " before append returns; the roll-up inside the part is not, and is checked and"
+            " rebuilt from the rows at the next start. A batch over several months is stored"
+            " month by month: after a crash some of an unacknowledged batch may be there, and"
+            " its retry is recognised. One server; no replication"
         ),
     )
 
@@ -189,22 +200,30 @@ class ClickHouseEventStore(EventStore):
         return self._writing
 
     @contextmanager
+    def _patient(self) -> Iterator[Client]:
+        """A client for one statement that rewrites parts."""
+        client = self._connect(readonly=False, timeout_s=REWRITE_TIMEOUT_S)
+        try:
+            yield client
+        finally:
+            client.close()
+
+    @contextmanager
     def _reading(self) -> Iterator[Client]:
         """A client for one read; as many exist as reads ran at once."""
         with self._pool_lock:
             if self._closed:
                 raise StoreUnavailable("the event store is closed")
-            client = self._idle.pop() if self._idle else None
-        if client is None:
-            client = self._connect(readonly=True, timeout_s=self._query_timeout_s)
+            idle = self._idle.pop() if self._idle else None
+        client = idle or self._connect(readonly=True, timeout_s=self._query_timeout_s)
         try:
             yield client
         finally:
             with self._pool_lock:
-                if not self._closed:
+                kept = not self._closed
+                if kept:
                     self._idle.append(client)
-                    client = None
-            if client is not None:
+            if not kept:
                 client.close()
 
     def close(self) -> None:
@@ -252,8 +271,35 @@ class ClickHouseEventStore(EventStore):
                         raise fault from error
                     raise MigrationError(f"clickhouse: {step.name} failed: {error}") from error
             self._claim(client)
+            self._check_rollup(client)
             self._load(client)
             return [step.number for step in steps]
+
+    def _check_rollup(self, client: Client) -> None:
+        """Build the roll-up anew where a power cut tore it.
+
+        The engine fsyncs a part's rows but not the projection inside it. A torn projection is
+        noticed by its sizes and checksums; until it is rebuilt, the rows answer in its place.
+        """
+        where = {"database": self._where.database}
+        try:
+            _fetch(client, "SELECT event_type, tenant_id, sum(num) FROM event_rollup GROUP BY 1, 2")
+            torn = _scalar(
+                client,
+                "SELECT count() FROM system.projection_parts WHERE active AND is_broken"
+                " AND database = {database:String} AND table = 'events'",
+                where,
+            )
+        except Error as error:
+            if error.code not in _TORN:
+                raise
+            torn = 1
+        if torn:
+            with self._patient() as patient:
+                for step in ("CLEAR", "MATERIALIZE"):
+                    patient.command(
+                        f"ALTER TABLE events {step} PROJECTION rollup SETTINGS mutations_sync = 2"
+                    )
 
     # -- the one writer --------------------------------------------------------------------
 
@@ -311,7 +357,8 @@ class ClickHouseEventStore(EventStore):
         for event_type, first, last in _stretches(_rows(groups)):
             table = _fetch(
                 client,
-                "SELECT toUUID(event_uuid), tenant_id FROM events WHERE event_type = {event_type:String}"
+                "SELECT toUUID(event_uuid), tenant_id FROM events"
+                " WHERE event_type = {event_type:String}"
                 " AND tenant_id >= {first:String} AND tenant_id <= {last:String}",
                 {"event_type": event_type, "first": first, "last": last},
             )
@@ -447,27 +494,29 @@ class ClickHouseEventStore(EventStore):
                 client, "SELECT count() FROM events WHERE tenant_id = {tenant:String}", who
             )
             if count:
-                patient = self._connect(readonly=False, timeout_s=ERASE_TIMEOUT_S)
-                try:
+                with self._patient() as patient:
                     patient.command(
                         "ALTER TABLE events DELETE WHERE tenant_id = {tenant:String}"
                         " SETTINGS mutations_sync = 2",
                         who,
                     )
-                finally:
-                    patient.close()
             return int(count)
 
     # -- reading ---------------------------------------------------------------------------
 
     def query(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        return _rows(self.query_arrow(sql, params))
+        return _rows(self._read(sql, params))
 
     def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
+        return _portable(self._read(sql, params))
+
+    def _read(self, sql: str, params: Mapping[str, Any] | None) -> pa.Table:
+        if not _is_one_select(sql):
+            raise QueryError("a query is one SELECT")
         text, values = bind(sql, params or {}, _placeholder)
         flat = {name: _parameter(value) for name, value in values.items() if value is not None}
         with _faults("query failed"), self._reading() as client:
-            return _portable(_fetch(client, text, flat))
+            return _fetch(client, text, flat)
 
     def storage_bytes(self) -> int | None:
         rows = self.query(
@@ -528,6 +577,12 @@ class _Where:
 # -- statements and their answers ------------------------------------------------------------
 
 
+def _is_one_select(sql: str) -> bool:
+    """Whether a text is a single SELECT; the in-process engine would run several statements."""
+    bare = _QUOTED.sub(" ", sql).strip().removesuffix(";")
+    return ";" not in bare and re.match(r"[\s(]*(SELECT|WITH)\b", bare, re.I) is not None
+
+
 def _placeholder(name: str, value: Any) -> str:
     """A server-side parameter with its type; the value itself never enters the text."""
     if value is None:
@@ -578,7 +633,19 @@ def _fetch(client: Client, sql: str, params: Mapping[str, Any] | None = None) ->
 
 
 def _rows(table: pa.Table) -> list[tuple[Any, ...]]:
-    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return list(zip(*(_values(column) for column in table.columns), strict=True))
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if _is_whole(column.type):
+        return [None if value is None else int(value) for value in values]
+    return values
+
+
+def _is_whole(kind: pa.DataType) -> bool:
+    """Latencies and their sums are decimals without a fraction, because those have 128 bits."""
+    return bool(pa.types.is_decimal(kind) and kind.scale == 0)
 
 
 def _scalar(client: Client, sql: str, params: Mapping[str, Any] | None = None) -> Any:
@@ -586,26 +653,22 @@ def _scalar(client: Client, sql: str, params: Mapping[str, Any] | None = None) -
 
 
 def _portable(table: pa.Table) -> pa.Table:
-    """Types every engine gives: instants in UTC, 64-bit integers, a UUID as its text."""
+    """Types every engine gives: instants in UTC, whole numbers of 64 bits."""
     columns = []
     for column in table.columns:
-        kind = column.type
-        if pa.types.is_timestamp(kind):
+        if pa.types.is_timestamp(column.type):
             column = column.cast(pa.timestamp("us", tz="UTC"))
-        elif pa.types.is_unsigned_integer(kind):
+        elif pa.types.is_unsigned_integer(column.type) or _is_whole(column.type):
             try:
                 column = column.cast(pa.int64())
             except pa.ArrowInvalid as error:
                 raise QueryError("a sum of integers does not fit into 64 bits") from error
-        elif isinstance(kind, pa.UuidType):
-            texts = [None if value is None else str(value) for value in column.to_pylist()]
-            column = pa.chunked_array([pa.array(texts, pa.string())])
         columns.append(column)
     return pa.Table.from_arrays(columns, names=table.column_names)
 
 
 def _stretches(groups: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
-    """Cut (type, tenant, count) rows, in order, into type, first and last tenant to read at once."""
+    """Cut (type, tenant, count) rows into what to read at once: type, first and last tenant."""
     stretch: tuple[str, str, str] | None = None
     rows = 0
     for event_type, tenant_id, count in groups:

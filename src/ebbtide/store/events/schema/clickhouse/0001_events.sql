@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS events (
     entity_type    LowCardinality(Nullable(String)) CODEC(ZSTD(1)),
     entity_id      Nullable(String)                 CODEC(ZSTD(1)),
     severity       Nullable(Int8)                   CODEC(ZSTD(1)),
-    latency_ms     Nullable(Int64)                  CODEC(ZSTD(1)),
+    latency_ms     Nullable(Decimal(18, 0))         CODEC(ZSTD(1)),  -- whole; sums in 128 bits
     cost_usd       Nullable(Decimal(18, 10))        CODEC(ZSTD(1)),
     source         LowCardinality(String)           CODEC(ZSTD(1)),
     metadata       String                           CODEC(ZSTD(1)),  -- compact JSON of an object
