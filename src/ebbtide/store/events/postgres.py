@@ -151,7 +151,7 @@ class PostgresEventStore(EventStore):
                     "SELECT name, setting FROM pg_settings WHERE name IN"
                     " ('fsync', 'full_page_writes', 'synchronous_commit')"
                 ).fetchall()
-    XX
+                server: dict[str, str] = dict(rows)
                 # Any other value waits at least for our own disk, so the operator's stays.
                 if server["synchronous_commit"] == "off":
                     con.execute("SET synchronous_commit = on")
