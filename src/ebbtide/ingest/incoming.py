@@ -69,12 +69,14 @@ class Reading:
 
         Args:
             results: one for each of :attr:`incoming`, in that order.
+
+        Raises:
+            ValueError: there are more or fewer results than that.
         """
+        if len(results) != len(self.incoming):
+            raise ValueError("each message that was submitted needs one result")
         left = iter(results)
-        answers = [one if isinstance(one, Aside) else next(left) for one in self.messages]
-        if next(left, None) is not None:
-            raise ValueError("more results than messages")
-        return answers
+        return [one if isinstance(one, Aside) else next(left) for one in self.messages]
 
 
 def write_raw(value: object) -> bytes:

@@ -26,6 +26,7 @@ MESSAGE_TYPES = ("track", "identify", "group", "page", "screen", "alias")
 CALLS = (*MESSAGE_TYPES, "batch")  #: the last part of each path, ``/v1/<call>``
 
 _FUTURE = timedelta(seconds=FUTURE_TOLERANCE_S)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def write_key(body: object) -> str | None:
@@ -107,7 +108,7 @@ def happened_at(message: Mapping[str, Any], received_at: datetime) -> datetime |
         is believed as sent; without any time it is ``received_at``, as Segment defines it. A
         message that already went through a Segment server (it carries ``receivedAt``,
         ``originalTimestamp`` and ``timestamp``) has its corrected ``timestamp`` taken as it
-        is. None when there is a time, but one without offset or no time at all.
+        is. None when what stands there is no moment with an offset.
     """
     if _is_forwarded(message):
         return _instant(message.get("timestamp"))
@@ -119,8 +120,8 @@ def happened_at(message: Mapping[str, Any], received_at: datetime) -> datetime |
         return original
     try:
         return (received_at - (sent - original)).astimezone(UTC)
-    except OverflowError:
-        return None
+    except OverflowError:  # far outside the calendar, and so outside what is believed
+        return _FIRST if sent > original else _LAST
 
 
 def _is_computed(message: Mapping[str, Any]) -> bool:
@@ -194,8 +195,8 @@ class _Reader:
 
     def event(self, message: dict[str, Any], raw: bytes) -> Incoming | Aside:
         moment = happened_at(message, self.received_at)
-        known = message if moment is None else {**message, "timestamp": format_instant(moment)}
-        fields = translate(self.mapping, known)
+        timestamp = _stated_time(message) if moment is None else format_instant(moment)
+        fields = translate(self.mapping, {**message, "timestamp": timestamp})
         if message["type"] in ("identify", "group"):
             said = self.directory_facts(message, moment)
             if isinstance(said, str):

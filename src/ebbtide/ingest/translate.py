@@ -182,17 +182,15 @@ def _instant(mapping: SourceMapping, value: Any) -> Any:
 
 
 def _from_epoch(value: Any, microseconds: Decimal) -> Any:
-    if isinstance(value, float):
-        value = repr(value)  # the shortest decimal that reads back as it, not its binary tail
-    elif isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return value
-    if not isinstance(value, str | Decimal):
+    # A float stands for the shortest decimal that reads back as it, not for its binary tail.
+    text = repr(value) if isinstance(value, float) else str(value)
+    if not _NUMBER.fullmatch(text):
         return value
     with localcontext() as context:
         context.prec = 60
-        since = (Decimal(value) * microseconds).to_integral_value(ROUND_FLOOR)
+        since = (Decimal(text) * microseconds).to_integral_value(ROUND_FLOOR)
     return (EPOCH + timedelta(microseconds=int(since))).isoformat()
 
 
