@@ -479,8 +479,8 @@ def test_a_batch_without_a_list_is_a_bad_request(batch: object) -> None:
         ('{"event":"LOGIN","x":"\\ud800"}', "lone_surrogate"),
         ('{"event":"LOGIN","x":1,"x":NaN}', "duplicate_key"),
         ('{"event":"LOGIN","properties":{"x":1,"x":NaN}}', "duplicate_key"),
-        ('{"event":"LOGIN","x":%s}' % ("9" * 5000), "number_out_of_range"),
-        ('{"event":"LOGIN","x":%s1%s}' % ("[" * 600, "]" * 600), "too_deep"),
+        ('{"event":"LOGIN","x":' + "9" * 5000 + "}", "number_out_of_range"),
+        ('{"event":"LOGIN","x":' + "[" * 600 + "1" + "]" * 600 + "}", "too_deep"),
     ],
 )
 def test_poison_is_kept_with_its_reason(text: str, reason: str) -> None:
