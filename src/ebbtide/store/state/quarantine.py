@@ -152,24 +152,32 @@ class Quarantine:
         Returns:
             How many rows are released by this.
         """
-        num_released = 0
+        ordered = sorted(results, key=lambda one: one.id)
+        released = [
+            {"row_id": one.id, "outcome": one.outcome} for one in ordered if one.outcome is not None
+        ]
+        kept = [
+            {"row_id": one.id, "because": printable(one.reason, REASON_MAX_CHARS)}
+            for one in ordered
+            if one.reason is not None
+        ]
+        attempt = (
+            sa.update(QUARANTINE)
+            .where(_row.id == sa.bindparam("row_id"), _row.status == _PENDING)
+            .values(num_attempts=_row.num_attempts + 1)
+        )
         with self._database.write() as connection:
-            for result in sorted(results, key=lambda one: one.id):
-                change: dict[str, Any] = {"num_attempts": _row.num_attempts + 1}
-                if result.outcome is not None:
-                    change["status"] = QuarantineStatus.RELEASED
-                    change["released_at"] = at
-                    change["released_outcome"] = result.outcome
-                elif result.reason is not None:
-                    change["reason"] = printable(result.reason, REASON_MAX_CHARS)
-                done = connection.execute(
-                    sa.update(QUARANTINE)
-                    .where(_row.id == result.id, _row.status == _PENDING)
-                    .values(change)
-                )
-                if result.outcome is not None:
-                    num_released += done.rowcount
-        return num_released
+            self._database.take_turn(connection, "quarantine")
+            if kept:
+                connection.execute(attempt.values(reason=sa.bindparam("because")), kept)
+            if not released:
+                return 0
+            release = attempt.values(
+                status=QuarantineStatus.RELEASED,
+                released_at=at,
+                released_outcome=sa.bindparam("outcome"),
+            )
+            return connection.execute(release, released).rowcount
 
     def discard(self, meant: QuarantineFilter, at: datetime) -> int:
         """Give pending rows up; they stay listed as discarded. Returns how many there were."""

@@ -160,15 +160,16 @@ def _apply(connection: sa.Connection, facts: Mapping[str, Iterable[Fact]]) -> No
             .order_by(TENANTS.c.tenant_uuid)
             .with_for_update()
         )
-        for row in connection.execute(query).all():
-            known = _from_row(row)
-            tenant = known.with_facts(facts[known.tenant_uuid])
-            if tenant != known:
-                connection.execute(
-                    sa.update(TENANTS)
-                    .where(TENANTS.c.tenant_uuid == tenant.tenant_uuid)
-                    .values(_facts_to_row(tenant))
-                )
+        known = [_from_row(row) for row in connection.execute(query)]
+        settled = [tenant.with_facts(facts[tenant.tenant_uuid]) for tenant in known]
+        changes = [
+            {"uuid": new.tenant_uuid, **_facts_to_row(new)}
+            for old, new in zip(known, settled, strict=True)
+            if new != old
+        ]
+        if changes:
+            update = sa.update(TENANTS).where(TENANTS.c.tenant_uuid == sa.bindparam("uuid"))
+            connection.execute(update, changes)
 
 
 def _spellings(connection: sa.Connection, tenant_uuids: Sequence[str]) -> dict[str, str]:
