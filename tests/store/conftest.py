@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -163,18 +164,26 @@ def _postgres_home(server: PostgresServer, template: str | None) -> Iterator[Hom
 
 
 @pytest.fixture(scope="session")
-def chdb_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for the whole process: it can hold one engine only, with many databases."""
-    _needed("chdb")
-    return tmp_path_factory.mktemp("chdb")
+def chdb_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One folder for the whole process: it can hold one engine only, with many databases.
+
+    A connection that stays open keeps the engine up; otherwise every test would start it anew.
+    """
+    chdb = _needed("chdb")
+    folder = tmp_path_factory.mktemp("chdb")
+    with closing(chdb.connect(str(folder))):
+        yield folder
 
 
 def _chdb_home(folder: Path) -> Iterator[Home]:
-    url = f"chdb://{folder}?database=test_{uuid4().hex}"
+    name = f"test_{uuid4().hex}"
+    url = f"chdb://{folder}?database={name}"
     store_class = _engine_class("clickhouse", "ClickHouseEventStore")
     home = Home("chdb", lambda: store_class(url), url)
     yield home
     home.close()
+    with closing(_needed("chdb").connect(str(folder))) as con:
+        con.query(f"DROP DATABASE IF EXISTS {name} SYNC")
 
 
 def _duckdb_home(folder: Path) -> Iterator[Home]:
