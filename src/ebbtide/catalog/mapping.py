@@ -66,6 +66,9 @@ class Rule:
     Exactly one of ``type`` and ``type_paths`` speaks: a fixed event type, or where the record
     names one itself; then the rule holds only for a name in :attr:`SourceMapping.event_types`.
     ``columns`` and ``constants`` are complete: the common ones and those of the rule.
+    ``taken`` are the first paths of each column and of the type, which ``spread`` and ``rest``
+    leave out: their value is used whenever it is there. A later path may not have been the one
+    that counted, so it goes to metadata as well and nothing is lost.
     """
 
     type: str | None
@@ -73,15 +76,7 @@ class Rule:
     conditions: tuple[Condition, ...]
     columns: Columns
     constants: Mapping[str, Scalar]
-
-    @property
-    def taken(self) -> frozenset[FieldPath]:
-        """The first path of each column and of the type, which ``spread`` and ``rest`` leave out.
-
-        Its value is always used when it is there. A later path may not have been the one that
-        counted, so it goes to metadata as well and nothing is lost.
-        """
-        return frozenset(paths[0] for paths in (*self.columns.values(), self.type_paths) if paths)
+    taken: frozenset[FieldPath]
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +380,7 @@ class _Compiler:
             ),
             columns=MappingProxyType(all_columns),
             constants=MappingProxyType({**constants, **self.constants(own, f"{key}.constants")}),
+            taken=frozenset(paths[0] for paths in (*all_columns.values(), type_paths) if paths),
         )
 
     def condition(self, path_text: str, wanted: object, key: str) -> Condition:

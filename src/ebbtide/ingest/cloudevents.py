@@ -71,7 +71,7 @@ def read_parsed(body: object, *, batched: bool, mapping: SourceMapping) -> Readi
     Raises:
         BadRequest: a structured body is no object, or a batch no list.
     """
-    if not batched and not isinstance(body, Mapping):
+    if not batched and not isinstance(body, dict):
         raise BadRequest("send one CloudEvent as a JSON object")
     if batched and not isinstance(body, list):
         raise BadRequest("send a JSON list of CloudEvents")
@@ -112,7 +112,7 @@ def event_id_of(source: str, identifier: str) -> str:
 
 def _read_event(event: object, mapping: SourceMapping) -> Incoming | Aside:
     raw = write_raw(event)
-    if not isinstance(event, Mapping):
+    if not isinstance(event, dict):
         return Incoming(None, raw, "not_an_object")
     reason = fault(event, DEPTH_MAX) or _attribute_fault(event)
     if reason is not None:

@@ -31,7 +31,7 @@ _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UT
 
 def write_key(body: object) -> str | None:
     """The ``writeKey`` of a parsed body; None when it names none."""
-    key = body.get("writeKey") if isinstance(body, Mapping) else None
+    key = body.get("writeKey") if isinstance(body, dict) else None
     return key if isinstance(key, str) and key else None
 
 
@@ -58,18 +58,18 @@ def read(
     Raises:
         BadRequest: the body is not an object, or a batch without a list.
     """
-    if not isinstance(body, Mapping):
+    if not isinstance(body, dict):
         raise BadRequest("send a JSON object")
-    reader = _Reader(received_at, mapping, bound_tenant)
-    if call != "batch":
-        return Reading((reader.message(body, {"type": call}),), tuple(reader.sightings))
-    messages = body.get("batch")
+    messages: object = [body]
+    around: dict[str, Any] = {"type": call}
+    if call == "batch":
+        messages = body.get("batch")
+        around = {name: body[name] for name in ("sentAt", "context") if body.get(name) is not None}
     if not isinstance(messages, list):
         raise BadRequest('send {"batch": [...]}')
-    around = {name: body[name] for name in ("sentAt", "context") if body.get(name) is not None}
-    return Reading(
-        tuple(reader.message(message, around) for message in messages), tuple(reader.sightings)
-    )
+    reader = _Reader(received_at, mapping, bound_tenant, around)
+    read_messages = tuple(reader.message(message) for message in messages)
+    return Reading(read_messages, tuple(reader.sightings))
 
 
 def reread(
@@ -166,7 +166,7 @@ def _whole(message: Mapping[str, Any], around: Mapping[str, Any]) -> dict[str, A
         if whole.get(name) is None:
             whole[name] = value
     shared, own = around.get("context"), message.get("context")
-    if isinstance(shared, Mapping) and isinstance(own, Mapping):
+    if isinstance(shared, dict) and isinstance(own, dict):
         whole["context"] = {**shared, **own}
     return whole
 
@@ -175,20 +175,26 @@ class _Reader:
     """Reads the messages of one request and gathers what they say about tenants."""
 
     def __init__(
-        self, received_at: datetime, mapping: SourceMapping, bound_tenant: str | None
+        self,
+        received_at: datetime,
+        mapping: SourceMapping,
+        bound_tenant: str | None,
+        around: dict[str, Any],
     ) -> None:
         self.received_at = received_at
         self.mapping = mapping
         self.bound_tenant = bound_tenant
+        self.around = around
+        self.fault_around = fault(around, DEPTH_MAX)
         self.sightings: list[Sighting] = []
 
-    def message(self, message: object, around: Mapping[str, Any]) -> Incoming | Aside:
-        if not isinstance(message, Mapping):
+    def message(self, message: object) -> Incoming | Aside:
+        if not isinstance(message, dict):
             return Incoming(None, write_raw(message), "not_an_object")
-        whole = _whole(message, around)
+        whole = _whole(message, self.around)
         raw = write_raw(whole)
-        reason = fault(message, DEPTH_MAX) or fault(dict(around), DEPTH_MAX)
-        reason = reason or _type_fault(whole.get("type"), around.get("type"))
+        reason = fault(message, DEPTH_MAX) or self.fault_around
+        reason = reason or _type_fault(whole.get("type"), self.around.get("type"))
         if reason is not None:
             return Incoming(None, raw, reason)
         return self.event(whole, raw)
@@ -236,7 +242,7 @@ class _Reader:
         if reason is not None or moment is None:
             return reason
         traits = message.get("traits")
-        if traits is not None and not isinstance(traits, Mapping):
+        if traits is not None and not isinstance(traits, dict):
             return "invalid_traits"
         said = _company_of(traits or {}, tenant_id) if message["type"] == "identify" else traits
         facts = _facts(moment, said or {})
@@ -273,7 +279,7 @@ def _message_id(message: Mapping[str, Any]) -> str | None:
 def _tenant_id(message: Mapping[str, Any]) -> str | None:
     """The group a message is about: ``groupId`` of a group call, else ``context.groupId``."""
     context = message.get("context")
-    shared = context.get("groupId") if isinstance(context, Mapping) else None
+    shared = context.get("groupId") if isinstance(context, dict) else None
     own = message.get("groupId") if message["type"] == "group" else None
     return text_of(own) or text_of(shared) or None
 
@@ -284,7 +290,7 @@ def _company_of(traits: Mapping[str, Any], tenant_id: str) -> Mapping[str, Any]:
     A user's own traits are no facts about the customer, so they are not taken.
     """
     company = traits.get("company")
-    if not isinstance(company, Mapping):
+    if not isinstance(company, dict):
         return {}
     named = text_of(company.get("id"))
     same = not named or to_uuid_text(named) == to_uuid_text(tenant_id)

@@ -39,7 +39,7 @@ _MICROSECONDS = {"epoch_s": Decimal(1_000_000), "epoch_ms": Decimal(1_000), "epo
 _COST_STEP = Decimal(1).scaleb(-COST_DECIMALS)
 
 
-def translate(mapping: SourceMapping, record: Mapping[str, Any]) -> dict[str, Any] | None:
+def translate(mapping: SourceMapping, record: dict[str, Any]) -> dict[str, Any] | None:
     """Turn one outside record into our fields.
 
     Args:
@@ -57,17 +57,17 @@ def translate(mapping: SourceMapping, record: Mapping[str, Any]) -> dict[str, An
     return None
 
 
-def find(record: Mapping[str, Any], path: FieldPath) -> Any:
+def find(record: dict[str, Any], path: FieldPath) -> Any:
     """The value at a path; None when it is missing or null."""
     value: Any = record
     for name in path:
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None
         value = value.get(name)
     return value
 
 
-def _first(record: Mapping[str, Any], paths: tuple[FieldPath, ...]) -> Any:
+def _first(record: dict[str, Any], paths: tuple[FieldPath, ...]) -> Any:
     """The first value that is present: not missing, not null, no empty text."""
     for path in paths:
         value = find(record, path)
@@ -76,14 +76,14 @@ def _first(record: Mapping[str, Any], paths: tuple[FieldPath, ...]) -> Any:
     return None
 
 
-def _event_type(mapping: SourceMapping, rule: Rule, record: Mapping[str, Any]) -> str | None:
+def _event_type(mapping: SourceMapping, rule: Rule, record: dict[str, Any]) -> str | None:
     if rule.type is not None:
         return rule.type
     named = _first(record, rule.type_paths)
     return named if isinstance(named, str) and named in mapping.event_types else None
 
 
-def _holds(condition: Condition, record: Mapping[str, Any]) -> bool:
+def _holds(condition: Condition, record: dict[str, Any]) -> bool:
     value = _first(record, (condition.path,))
     if condition.present is not None and condition.present != (value is not None):
         return False
@@ -95,7 +95,7 @@ def _holds(condition: Condition, record: Mapping[str, Any]) -> bool:
 
 
 def _fields(
-    mapping: SourceMapping, rule: Rule, event_type: str, record: Mapping[str, Any]
+    mapping: SourceMapping, rule: Rule, event_type: str, record: dict[str, Any]
 ) -> dict[str, Any]:
     fields: dict[str, Any] = {"event_type": event_type}
     metadata: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def _fields(
 
 
 def _add_unnamed(
-    metadata: dict[str, Any], mapping: SourceMapping, rule: Rule, record: Mapping[str, Any]
+    metadata: dict[str, Any], mapping: SourceMapping, rule: Rule, record: dict[str, Any]
 ) -> None:
     """Add what ``spread`` and ``rest`` bring; keys that are there already stay."""
     if not mapping.spread and not mapping.rest:
@@ -133,7 +133,7 @@ def _add_unnamed(
     taken = rule.taken
     for path in mapping.spread:
         value = find(record, path)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             for name, member in value.items():
                 if member is not None and (*path, name) not in taken:
                     metadata.setdefault(name, member)
