@@ -90,6 +90,8 @@ def _store(house: House, story: Simulation) -> int:
                 door="demo",
                 received_at=house.services.clock(),
                 default_source="simulated",
+                file=None,
+                key=FILLED,
             )
             lost = outcome.counts[Outcome.QUARANTINED] + outcome.counts[Outcome.CONFLICT]
             if lost:
@@ -130,6 +132,7 @@ def _table(events: list[dict[str, Any]]) -> pa.Table:
     columns["received_at"] = [
         parse_instant(event["timestamp"]) + timedelta(seconds=1) for event in events
     ]
+    columns["line"] = pa.array(range(1, len(events) + 1), pa.int64())
     return pa.table(columns)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ebbtide.client.errors import DeliveryFailed, EmitterError, InvalidEvent
 EXIT_NOT_STORED = 2  # some events wait in quarantine, are in conflict or were refused
 
 
-def emit_command(connect: Connect) -> object:
+def emit_command(connect: Connect) -> Callable[..., None]:
     """The command."""
 
     def emit(
@@ -104,12 +105,12 @@ def _events(
         "user_id": user,
         "session_id": session,
     }
-    event = {name: value for name, value in event.items() if value is not None}
-    if "tenant_id" not in event:
+    fields: dict[str, Any] = {name: value for name, value in event.items() if value is not None}
+    if "tenant_id" not in fields:
         raise typer.BadParameter("say whose event it is with --tenant")
     if metadata:
-        event["metadata"] = dict(_pair(text) for text in metadata)
-    return [event]
+        fields["metadata"] = dict(_pair(text) for text in metadata)
+    return [fields]
 
 
 def _pair(text: str) -> tuple[str, Any]:

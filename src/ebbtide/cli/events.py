@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from ebbtide.cli.door import Connect
 from ebbtide.cli.output import AS_JSON, console, print_json, print_table
 
 
-def events_command(connect: Connect) -> object:
+def events_command(connect: Connect) -> Callable[..., None]:
     """The command."""
 
     def events(

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ebbtide.domain.event import Outcome
-
-if TYPE_CHECKING:
-    from ebbtide.ingest.writer import Result
+from ebbtide.ingest.incoming import Aside
+from ebbtide.ingest.result import Result
 
 
 class Accounting:
@@ -21,7 +19,7 @@ class Accounting:
         self._lock = threading.Lock()
         self._counts: dict[str, np.ndarray] = {}
 
-    def add(self, door: str, results: Iterable[Result]) -> None:
+    def add(self, door: str, results: Iterable[Result | Aside]) -> None:
         """Count the results of one answered request."""
         tally = [0] * len(Outcome)
         for result in results:

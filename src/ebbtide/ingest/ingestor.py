@@ -12,8 +12,9 @@ from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.tenant import Sighting
 from ebbtide.ingest.directory import Directory, tenant_uuid
 from ebbtide.ingest.incoming import Incoming
+from ebbtide.ingest.result import Result
 from ebbtide.ingest.validate import Rejection, Validator
-from ebbtide.ingest.writer import Held, Refused, Result, Submission, Writer
+from ebbtide.ingest.writer import Held, Refused, Submission, Writer
 
 
 class Ingestor:

@@ -167,9 +167,10 @@ class Validator:
             if latency_ms is None or not 0 <= latency_ms <= LATENCY_MS_MAX:
                 return Rejection("invalid_latency_ms")
         cost_usd = get("cost_usd")
-        if cost_usd is None and rules.has_cost and type(get("metadata")) is dict:
+        metadata = get("metadata")
+        if cost_usd is None and rules.has_cost and isinstance(metadata, dict):
             # Some producers name a call's cost among its metadata; it is the same fact.
-            cost_usd = get("metadata").get("cost_usd")
+            cost_usd = metadata.get("cost_usd")
         if cost_usd is not None:
             cost_usd = _cost(cost_usd)
             if cost_usd is None:
@@ -177,10 +178,9 @@ class Validator:
             if cost_usd < 0:
                 return Rejection("negative_cost_usd")
 
-        metadata = get("metadata")
         if metadata or rules.required or rules.friction_signal:
-            checked = _metadata({} if metadata is None else metadata, rules)
-            if type(checked) is Rejection:
+            checked = check_metadata({} if metadata is None else metadata, rules)
+            if isinstance(checked, Rejection):
                 return checked
             metadata_json, promoted = checked
         elif metadata is None or type(metadata) is dict:
@@ -262,10 +262,18 @@ def _cost(value: object) -> Decimal | None:
     return cost
 
 
-def _metadata(
+def check_metadata(
     metadata: object, rules: TypeRules
 ) -> tuple[str, tuple[Any, ...] | list[Any]] | Rejection:
-    """Check an event's metadata; returns its JSON text and the values of the promoted columns."""
+    """Check an event's metadata; bulk loads, which check other fields in columns, ask this too.
+
+    Args:
+        metadata: JSON data.
+        rules: those of the event's type.
+
+    Returns:
+        The JSON text to store and the values of the promoted columns, or the reason.
+    """
     if type(metadata) is not dict:
         return Rejection("invalid_metadata")
     types = rules.types

@@ -32,6 +32,7 @@ from ebbtide.domain.tenant import Sighting
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.directory import SUBSCRIPTION_TYPES, Directory
 from ebbtide.ingest.incoming import Incoming
+from ebbtide.ingest.result import Result
 from ebbtide.store.events.base import EventStore, Outcomes, to_batch
 from ebbtide.store.state.base import StateStore
 
@@ -59,14 +60,6 @@ class Refused(NamedTuple):
 
     reason: str
     event_id: str | None
-
-
-class Result(NamedTuple):
-    """What became of one record of a request."""
-
-    event_id: str | None
-    outcome: Outcome
-    reason: str | None
 
 
 @dataclass(slots=True)
@@ -223,7 +216,7 @@ class Writer:
         for submission in group:
             results = []
             for position, entry in enumerate(submission.entries):
-                if type(entry) is Event:
+                if isinstance(entry, Event):
                     outcome = outcomes[at]
                     reason = submission.note(position)
                     if outcome is Outcome.CONFLICT or outcome is Outcome.QUARANTINED:
@@ -232,7 +225,7 @@ class Writer:
                             held.append(_item(submission, position, reason, entry.tenant_id))
                     results.append(Result(entry.event_id, outcome, reason))
                     at += 1
-                elif type(entry) is Held:
+                elif isinstance(entry, Held):
                     if submission.holds:
                         held.append(_item(submission, position, entry.reason, entry.tenant_id))
                     results.append(Result(entry.event_id, Outcome.QUARANTINED, entry.reason))

@@ -16,7 +16,8 @@ from ebbtide.domain.errors import UnsupportedEncoding
 from ebbtide.domain.event import Outcome
 from ebbtide.domain.keys import Scope
 from ebbtide.ingest.decode import decode_events
-from ebbtide.ingest.writer import Result
+from ebbtide.ingest.incoming import Aside
+from ebbtide.ingest.result import Result
 
 _WORDS = tuple(outcome.word for outcome in Outcome)  # by value
 _encode = msgspec.json.Encoder().encode
@@ -33,7 +34,8 @@ async def post_events(request: Request) -> Response:
     received_at = services.clock()
     incoming = decode_events(body)
     future = services.ingestor.submit(incoming, door="events", received_at=received_at, key=key)
-    return answer(await asyncio.wrap_future(future))
+    results = await asyncio.wrap_future(future)
+    return answer(results)
 
 
 def require_json(request: Request) -> None:
@@ -51,7 +53,7 @@ def require_json(request: Request) -> None:
         raise UnsupportedEncoding("send UTF-8")
 
 
-def answer(results: Sequence[Result]) -> Response:
+def answer(results: Sequence[Result | Aside]) -> Response:
     """The body that every ingest door answers with: results in request order, and their sums."""
     counts = [0] * len(_WORDS)
     listed = []

@@ -78,7 +78,7 @@ def release(
 
     A released event counts as received now: at an earlier moment it was not known.
     """
-    meant = (selection or Selection()).to_filter(QuarantineStatus.PENDING)
+    meant = (selection or Selection.model_validate({})).to_filter(QuarantineStatus.PENDING)
     report = house.releaser.release(meant)
     return {
         "tried": report.num_tried,
