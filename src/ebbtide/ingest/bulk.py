@@ -1,0 +1,380 @@
+"""Loads many events at once: checked in columns, appended in large batches, counted as all are.
+
+The same promises as at ``POST /v1/events``: a row is stored, known, in conflict, kept in
+quarantine or refused, and when :meth:`BulkLoader.load` returns that is durable. What the columns
+cannot prove goes through the validator row by row. While one batch is written, the next is
+checked; batches are appended in the order of the table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import structlog
+
+from ebbtide.domain.errors import StoreRefused
+from ebbtide.domain.event import Event, Outcome
+from ebbtide.domain.quarantine import QuarantineEntry
+from ebbtide.domain.tenant import Sighting
+from ebbtide.domain.time import EPOCH, parse_instant
+from ebbtide.ingest.accounting import Accounting
+from ebbtide.ingest.arrow_columns import single
+from ebbtide.ingest.bulk_table import LINE, check_table, read_rows, rows_per_batch, to_json
+from ebbtide.ingest.directory import SUBSCRIPTION_TYPES, Directory, tenant_uuid
+from ebbtide.ingest.event_uuids import Uuids, to_texts
+from ebbtide.ingest.incoming import Incoming
+from ebbtide.ingest.plain_rows import find_plain
+from ebbtide.ingest.validate import Rejection, Validator
+from ebbtide.store.events.base import EVENT_SCHEMA, EventStore, Outcomes, to_batch
+from ebbtide.store.state.base import StateStore
+
+BATCH_ROWS = 50_000  # one commit: large enough to be cheap, short enough not to hold up others
+EXAMPLES_MAX = 20  # reasons said with their line
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One row that was not stored, and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(slots=True)
+class BulkOutcome:
+    """What became of the rows of one load."""
+
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)  #: of rows held or refused
+    examples: list[Example] = field(default_factory=list)  #: the first of them
+
+    def note(self, line: int, reason: str) -> None:
+        """Remember why a row was not stored."""
+        self.reasons[reason] += 1
+        if len(self.examples) < EXAMPLES_MAX:
+            self.examples.append(Example(line, reason))
+
+
+@dataclass(slots=True)
+class _Checked:
+    """One batch on its way into the store; all lists are in the order of the table."""
+
+    part: pa.Table
+    events: pa.RecordBatch  #: what is valid, in EVENT_SCHEMA
+    rows: npt.NDArray[np.int64]  #: where each event stood in ``part``
+    derived_ids: Uuids
+    held: list[tuple[int, QuarantineEntry]]  #: row and entry
+    refused: list[tuple[int, str]]  #: row and reason
+
+    def line(self, row: int) -> int:
+        return int(self.part.column(LINE)[row].as_py())
+
+
+class _Source:
+    """Where the rows of one load come from; the same for all its batches."""
+
+    def __init__(
+        self,
+        door: str,
+        received_at: datetime,
+        default_source: str,
+        file: str | None,
+        key: str,
+        key_id: str | None,
+    ) -> None:
+        self.door = door
+        self.received_at = received_at
+        self.default_source = default_source
+        self.file = file
+        self.key = key
+        self.key_id = key_id
+
+    def entry(self, reason: str, raw: bytes, tenant_id: object, line: int) -> QuarantineEntry:
+        return QuarantineEntry(
+            received_at=self.received_at,
+            door=self.door,
+            reason=reason,
+            raw=raw,
+            tenant_id=tenant_id if isinstance(tenant_id, str) else None,
+            key_id=self.key_id,
+            file=self.file,
+            line=line,
+        )
+
+
+class BulkLoader:
+    """The way in for files. May be used by several threads, beside the writer."""
+
+    def __init__(
+        self,
+        validator: Validator,
+        events: EventStore,
+        state: StateStore,
+        directory: Directory,
+        accounting: Accounting,
+    ) -> None:
+        self._validator = validator
+        self._events = events
+        self._state = state
+        self._directory = directory
+        self._accounting = accounting
+
+    def load(
+        self,
+        table: pa.Table,
+        *,
+        door: str,
+        received_at: datetime,
+        default_source: str,
+        file: str | None,
+        key: str,
+        key_id: str | None = None,
+    ) -> BulkOutcome:
+        """Check and store a table of events.
+
+        Args:
+            table: unchecked events, as :mod:`ebbtide.ingest.bulk_table` describes it.
+            door: the way they came in, for metrics and quarantine.
+            received_at: now, UTC-aware; events more than five minutes ahead are not believed.
+            default_source: the producer's name where a row has none.
+            file: the name of the file, for people who look into quarantine.
+            key: names the content of the file. Rows without an event id get one made from it
+                and their line, so the same file gives the same events again.
+            key_id: public id of the API key that was used.
+
+        Returns:
+            Counts by outcome; they sum up to the rows of the table.
+
+        Raises:
+            BadRequest: the table is of another shape; nothing was stored.
+            StoreUnavailable: a store cannot answer. What was stored so far stays; the same
+                table can be loaded again, and what is stored comes out as a duplicate.
+        """
+        table = check_table(table)
+        source = _Source(door, received_at, default_source, file, key, key_id)
+        outcome = BulkOutcome()
+        parts = _parts(table, rows_per_batch(table, BATCH_ROWS))
+        with ThreadPoolExecutor(1, thread_name_prefix="ebbtide-bulk") as storing:
+            under_way: Future[None] | None = None
+            for part in parts:
+                checked = self._check(part, source)
+                if under_way is not None:
+                    under_way.result()
+                under_way = storing.submit(self._store, checked, source, outcome)
+            if under_way is not None:
+                under_way.result()
+        return outcome
+
+    # -- checking --------------------------------------------------------------------------
+
+    def _check(self, part: pa.Table, source: _Source) -> _Checked:
+        found = find_plain(
+            part,
+            self._validator,
+            received_at=source.received_at,
+            default_source=source.default_source,
+            key=source.key,
+        )
+        plain = found.plain
+        rows = np.flatnonzero(plain)
+        batch = found.batch if plain.all() else found.batch.filter(pa.array(plain))
+        checked = _Checked(part, batch, rows, found.derived_ids, [], [])
+        others = np.flatnonzero(~plain)
+        if len(others):
+            self._check_by_row(checked, others, source)
+        checked.events = checked.events.cast(EVENT_SCHEMA)
+        self._refuse_erased(checked)
+        checked.events = self._under_one_spelling(checked.events, source.received_at)
+        return checked
+
+    def _check_by_row(
+        self, checked: _Checked, rows: npt.NDArray[np.int64], source: _Source
+    ) -> None:
+        """Let the validator decide these rows."""
+        events: list[Event] = []
+        places: list[int] = []
+        records = read_rows(checked.part, rows)
+        derived = to_texts(checked.derived_ids[rows])
+        lines = checked.part.column(LINE).to_numpy()
+        for row, line, event_id, record in zip(
+            rows.tolist(), lines[rows].tolist(), derived, records, strict=True
+        ):
+            event = self._decide(record, event_id, source)
+            if isinstance(event, Event):
+                events.append(event)
+                places.append(row)
+            else:
+                tenant_id = (record.fields or {}).get("tenant_id")
+                raw = record.raw or to_json(record.fields)
+                checked.held.append((row, source.entry(event.reason, raw, tenant_id, line)))
+        if not events:
+            return
+        batch, bad = _laid_out(events)
+        for at in bad:
+            row = places[at]
+            raw = self._raw(checked, row)
+            entry = source.entry("store_refused", raw, events[at].tenant_id, int(lines[row]))
+            checked.held.append((row, entry))
+        kept = np.delete(np.array(places, np.int64), bad)
+        if batch is not None:
+            mixed = pa.Table.from_batches(
+                [checked.events.cast(EVENT_SCHEMA), batch]
+            ).combine_chunks()
+            all_rows = np.concatenate([checked.rows, kept])
+            order = np.argsort(all_rows)
+            checked.rows = all_rows[order]
+            checked.events = mixed.take(pa.array(order)).combine_chunks().to_batches()[0]
+
+    def _decide(self, record: Incoming, event_id: str, source: _Source) -> Event | Rejection:
+        fields = record.fields
+        if fields is None:
+            return Rejection(record.reason or "not_an_object")
+        if fields.get("event_id") is None:
+            fields["event_id"] = event_id
+        received_at = source.received_at
+        said = fields.get("received_at")
+        if said is not None:
+            try:
+                received_at = parse_instant(said)
+            except (TypeError, ValueError, OverflowError):
+                return Rejection("invalid_received_at")
+            if not EPOCH <= received_at <= source.received_at:
+                return Rejection("invalid_received_at")
+        return self._validator.check(
+            fields, received_at=received_at, default_source=source.default_source
+        )
+
+    def _raw(self, checked: _Checked, row: int) -> bytes:
+        """The row as quarantine keeps it: our JSON with the id it has here."""
+        record = read_rows(checked.part, np.array([row]))[0]
+        if record.fields is None:
+            return record.raw
+        if record.fields.get("event_id") is None:
+            record.fields["event_id"] = to_texts(checked.derived_ids[row : row + 1])[0]
+        return to_json(record.fields)
+
+    def _refuse_erased(self, checked: _Checked) -> None:
+        """Keep the past of erased tenants out."""
+        erasures = self._directory.erasures
+        if not erasures or not checked.events.num_rows:
+            return
+        coded = checked.events.column("tenant_id").dictionary_encode()
+        ends = [erasures.get(tenant_uuid(sent)) for sent in coded.dictionary.to_pylist()]
+        if not any(ends):
+            return
+        until = pa.array(ends, pa.timestamp("us", tz="UTC")).take(coded.indices)
+        gone = pc.less_equal(checked.events.column("timestamp"), until).fill_null(False)
+        is_gone = gone.to_numpy(False)
+        checked.refused = [(int(row), "erased_tenant") for row in checked.rows[is_gone]]
+        checked.rows = checked.rows[~is_gone]
+        checked.events = checked.events.filter(pc.invert(gone))
+
+    def _under_one_spelling(self, events: pa.RecordBatch, seen_at: datetime) -> pa.RecordBatch:
+        """Put each event under the one spelling of its tenant; new tenants are entered."""
+        if not events.num_rows:
+            return events
+        at = EVENT_SCHEMA.get_field_index("tenant_id")
+        coded = events.column(at).dictionary_encode()
+        sent = coded.dictionary.to_pylist()
+        canonical = self._directory.canonical(sent, seen_at)
+        kept = [canonical[one] for one in sent]
+        if kept == sent:
+            return events
+        return events.set_column(
+            at, EVENT_SCHEMA.field(at), pa.array(kept, pa.string()).take(coded.indices)
+        )
+
+    # -- storing ---------------------------------------------------------------------------
+
+    def _store(self, checked: _Checked, source: _Source, outcome: BulkOutcome) -> None:
+        """Append one batch; when this returns, every row of it is durable somewhere."""
+        if checked.events.num_rows:
+            outcomes = self._append(checked.events)
+        else:
+            outcomes = np.zeros(0, np.uint8)
+        held = checked.held
+        for code, reason in (
+            (Outcome.CONFLICT, "conflict"),
+            (Outcome.QUARANTINED, "store_refused"),
+        ):
+            for at in np.flatnonzero(outcomes == code).tolist():
+                row = int(checked.rows[at])
+                tenant_id = checked.events.column("tenant_id")[at].as_py()
+                line = checked.line(row)
+                held.append((row, source.entry(reason, self._raw(checked, row), tenant_id, line)))
+        # Events first: were the quarantine write to fail now, the load is answered as failed
+        # and comes again, and its events come back as duplicates.
+        self._state.quarantine.add([entry for _, entry in held])
+        sightings = self._sightings(checked.events, outcomes)
+        if sightings:
+            self._directory.apply(sightings)
+        tally = np.bincount(outcomes, minlength=len(Outcome))
+        tally[Outcome.QUARANTINED] = len(held) - tally[Outcome.CONFLICT]
+        tally[Outcome.REFUSED] = len(checked.refused)
+        self._accounting.add_tally(source.door, tally)
+        for one in Outcome:
+            outcome.counts[one] += int(tally[one])
+        notes = [(row, entry.reason) for row, entry in held] + checked.refused
+        for row, reason in sorted(notes):
+            outcome.note(checked.line(row), reason)
+
+    def _append(self, events: pa.RecordBatch) -> Outcomes:
+        """Append a batch; a row that the engine itself refuses is isolated by halving."""
+        try:
+            return self._events.append(events)
+        except StoreRefused as error:
+            if events.num_rows == 1:
+                log.error("bulk.store_refused", detail=str(error)[:500])
+                return np.full(1, Outcome.QUARANTINED, np.uint8)
+        middle = events.num_rows // 2
+        first = self._append(events.slice(0, middle))
+        return np.concatenate([first, self._append(events.slice(middle))])
+
+    def _sightings(self, events: pa.RecordBatch, outcomes: Outcomes) -> list[Sighting]:
+        """What subscription events say about their tenants."""
+        if not events.num_rows:
+            return []
+        told = pc.is_in(events.column("event_type"), pa.array(SUBSCRIPTION_TYPES)).to_numpy(False)
+        told &= (outcomes == Outcome.STORED) | (outcomes == Outcome.DUPLICATE)
+        if not told.any():
+            return []
+        found = []
+        for row in events.filter(pa.array(told)).to_pylist():
+            sighting = self._directory.sighting_of(Event(*row.values()))
+            if sighting is not None:
+                found.append(sighting)
+        return found
+
+
+def _parts(table: pa.Table, num_rows: int) -> Iterator[pa.Table]:
+    for start in range(0, table.num_rows, num_rows):
+        part = table.slice(start, num_rows)
+        yield pa.table({name: single(part.column(name)) for name in part.column_names})
+
+
+def _laid_out(events: Sequence[Event]) -> tuple[pa.RecordBatch | None, list[int]]:
+    """The events in columns, and the positions of those that columns cannot hold."""
+    try:
+        return to_batch(events), []
+    except (ValueError, OverflowError):
+        pass  # one of them; found below
+    good, bad = [], []
+    for at, event in enumerate(events):
+        try:
+            to_batch([event])
+        except (ValueError, OverflowError) as error:
+            log.error("bulk.store_refused", detail=str(error)[:500])
+            bad.append(at)
+        else:
+            good.append(event)
+    return (to_batch(good) if good else None), bad

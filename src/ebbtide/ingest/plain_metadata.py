@@ -1,0 +1,295 @@
+"""The metadata of many events at once: checks per event type, JSON text, promoted columns.
+
+Typed ``metadata.<key>`` columns are checked and written as JSON in columns. Metadata that comes
+as text is read by the validator's own function, once per distinct text. ``plain_rows`` says
+what "plain" promises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ebbtide.domain.event import PROMOTED_METADATA
+from ebbtide.domain.ids import ID_MAX_CHARS
+from ebbtide.ingest.arrow_columns import has_nul, holds_nul, is_null, single, text_bytes
+from ebbtide.ingest.bulk_table import METADATA_PREFIX
+from ebbtide.ingest.decode import DEPTH_MAX, decode_record
+from ebbtide.ingest.validate import (
+    METADATA_MAX_BYTES,
+    Rejection,
+    TypeRules,
+    Validator,
+    check_metadata,
+)
+from ebbtide.store.events.base import EVENT_SCHEMA
+
+Mask = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.int32]
+
+_text = pa.string()
+_INT32 = np.iinfo(np.int32)
+_ESCAPED = r'["\\\x00-\x1f]'  # what JSON text cannot hold as it is
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class PlainMetadata(NamedTuple):
+    """What the event columns need; only rows in ``plain`` hold."""
+
+    plain: Mask
+    text: pa.Array
+    promoted: dict[str, pa.Array]
+    text_names_cost: Mask  #: rows whose metadata text has a ``cost_usd``
+
+
+def plain_metadata(
+    table: pa.Table,
+    candidates: Mask,
+    type_codes: Codes,
+    type_names: Sequence[str],
+    validator: Validator,
+) -> PlainMetadata:
+    """Check the metadata of a batch.
+
+    Args:
+        table: as ``check_table`` returns it.
+        candidates: rows that are still in question; the others may come out as anything.
+        type_codes: a position in ``type_names`` per row, -1 for an unknown type.
+    """
+    columns = {
+        name.removeprefix(METADATA_PREFIX): single(table.column(name))
+        for name in table.column_names
+        if name.startswith(METADATA_PREFIX)
+    }
+    columns = {key: column for key, column in columns.items() if column.null_count < len(column)}
+    texts = pa.nulls(table.num_rows, _text)
+    if "metadata" in table.column_names:
+        texts = single(table.column("metadata")).cast(_text)
+    has_text = ~is_null(texts)
+    rules = [validator.rules[name] for name in type_names]
+    by_columns = _ByColumns(columns, type_codes, rules, ~has_text)
+    plain = candidates & by_columns.check()
+    json = by_columns.to_json()
+    promoted = by_columns.promoted()
+    names_cost = np.zeros(table.num_rows, np.bool_)
+    if has_text.any():
+        for column in columns.values():
+            plain &= ~has_text | is_null(column)
+        rows = np.flatnonzero(has_text & plain)
+        read = _read_texts(texts, rows, type_codes, rules)
+        json = pc.coalesce(read.text, json)
+        promoted = {name: pc.coalesce(read.promoted[name], promoted[name]) for name in promoted}
+        plain &= ~has_text | read.plain
+        names_cost = read.text_names_cost
+    sizes = pc.binary_length(json).to_numpy(False)
+    return PlainMetadata(plain & (sizes <= METADATA_MAX_BYTES), json, promoted, names_cost)
+
+
+class _ByColumns:
+    """The typed metadata columns of one batch."""
+
+    def __init__(
+        self,
+        columns: Mapping[str, pa.Array],
+        type_codes: Codes,
+        rules: Sequence[TypeRules],
+        counts: Mask,
+    ) -> None:
+        self._columns = columns
+        self._codes = type_codes
+        self._rules = rules
+        self._counts = counts  # rows whose metadata are these columns and nothing else
+        signals = pa.array([*(rule.friction_signal for rule in rules), None], _text)
+        self._signals = signals.take(pa.array(np.where(type_codes < 0, len(rules), type_codes)))
+
+    def check(self) -> Mask:
+        """Rows in which every value has its type and nothing required is missing."""
+        plain: Mask = np.ones(len(self._codes), np.bool_)
+        for key, column in self._columns.items():
+            plain &= self._are_fit(key, column)
+        for key in {key for rule in self._rules for key in rule.required}:
+            needed = self._of_types([key in rule.required for rule in self._rules])
+            column = self._columns.get(key)
+            missing = is_null(column) if column is not None else np.ones_like(plain)
+            plain &= ~(needed & missing & self._counts)
+        said = self._columns.get("friction_signal")
+        if said is not None:
+            expected = ~is_null(self._signals)
+            if pa.types.is_string(said.type):
+                agrees = pc.equal(said, self._signals).fill_null(True).to_numpy(False)
+                plain &= agrees
+            else:
+                plain &= ~expected | is_null(said)
+        return plain
+
+    def _of_types(self, marked: Sequence[bool]) -> Mask:
+        """The rows whose type is marked; an unknown type never is."""
+        return np.array([*marked, False])[self._codes]
+
+    def _are_fit(self, key: str, column: pa.Array) -> Mask:
+        absent = is_null(column)
+        fit: Mask = np.ones(len(column), np.bool_)
+        if "\0" in key:
+            fit &= absent
+        kinds = [rule.types.get(key) for rule in self._rules]
+        for kind in {kind for kind in kinds if kind is not None}:
+            fit &= _fits(column, kind) | ~self._of_types([one == kind for one in kinds])
+        if pa.types.is_floating(column.type):
+            fit &= np.isfinite(column.fill_null(0.0).to_numpy(False))
+        elif pa.types.is_string(column.type) and has_nul(column):
+            fit &= ~holds_nul(column)
+        if key in PROMOTED_METADATA:
+            fit &= _is_storable(column, PROMOTED_METADATA[key])
+        return fit | absent
+
+    def promoted(self) -> dict[str, pa.Array]:
+        """The columns that metadata keys are copied into."""
+        out = {}
+        for name, kind in PROMOTED_METADATA.items():
+            column, wanted = self._columns.get(name), EVENT_SCHEMA.field(name).type
+            if column is None or not _may_store(column.type, kind):
+                out[name] = pa.nulls(len(self._codes), wanted)
+            elif kind is str:
+                out[name] = column
+            else:
+                good = _is_storable(column, kind) & ~is_null(column)
+                values = np.where(good, column.fill_null(0).to_numpy(False), 0)
+                out[name] = pa.array(values.astype(np.int64), mask=~good).cast(wanted)
+        return out
+
+    def to_json(self) -> pa.Array:
+        """One JSON object per row: the columns in order, then a friction signal not said."""
+        members = [_members(key, column) for key, column in self._columns.items()]
+        if self._signals.null_count < len(self._signals):
+            said = self._columns.get("friction_signal")
+            if said is None or not pa.types.is_string(said.type):
+                left = self._signals
+            else:
+                left = pc.if_else(said.is_null(), self._signals, pa.scalar(None, _text))
+            members.append(_members("friction_signal", left))
+        if not members:
+            return pa.array(["{}"], _text).take(pa.array(np.zeros(len(self._codes), np.int32)))
+        # Each member brings a comma before it; the first one's becomes the brace. (Joining with
+        # null_handling="skip" would lose the rows in which every member is null.)
+        joined = pc.binary_join_element_wise(*members, "", null_handling="replace")
+        return pc.binary_join_element_wise(pc.binary_replace_slice(joined, 0, 1, "{"), "}", "")
+
+
+def _fits(column: pa.Array, kind: str) -> Mask:
+    """Which values have the type that the catalog asks for; nulls do not matter."""
+    is_integer = pa.types.is_integer(column.type)
+    is_float = pa.types.is_floating(column.type)
+    if kind == "integer" and is_float:
+        values = column.fill_null(0.0).to_numpy(False)
+        mask: Mask = values == np.floor(values)
+        return mask
+    fits = {
+        "string": pa.types.is_string(column.type),
+        "integer": is_integer,
+        "number": is_integer or is_float,
+        "boolean": pa.types.is_boolean(column.type),
+    }
+    return np.full(len(column), fits.get(kind, False))
+
+
+def _may_store(given: pa.DataType, kind: type) -> bool:
+    """Whether a promoted column takes values of this type at all."""
+    if kind is str:
+        return bool(pa.types.is_string(given))
+    return bool(pa.types.is_integer(given) or pa.types.is_floating(given))
+
+
+def _is_storable(column: pa.Array, kind: type) -> Mask:
+    """Which values a promoted column holds; nulls do not matter."""
+    if not _may_store(column.type, kind):
+        return np.zeros(len(column), np.bool_)
+    if kind is str:
+        # The validator takes longer ones too; they are rare and left to it.
+        lengths = pc.binary_length(column).fill_null(0).to_numpy(False)
+        mask: Mask = lengths <= ID_MAX_CHARS
+        return mask
+    values = column.fill_null(0).to_numpy(False)
+    mask = (values >= _INT32.min) & (values <= _INT32.max)
+    return mask & (values == np.floor(values)) if values.dtype.kind == "f" else mask
+
+
+def _members(key: str, column: pa.Array) -> pa.Array:
+    """``,"key":value`` per row, null where the value is."""
+    name = f",{_encode(key).decode()}:"
+    if pa.types.is_string(column.type):
+        quoted = pc.binary_join_element_wise(name + '"', column, '"', "")
+        data = text_bytes(column)
+        if not ((data < 32) | (data == 34) | (data == 92)).any():
+            return quoted
+        escaped = pc.match_substring_regex(column, _ESCAPED).fill_null(False)
+        values = [name + _encode(value).decode() for value in column.filter(escaped).to_pylist()]
+        return pc.replace_with_mask(quoted, escaped, pa.array(values, _text))
+    if pa.types.is_floating(column.type):
+        # Written by the same encoder as all metadata: how many digits is its decision.
+        numbers = [None if v is None else _encode(v).decode() for v in column.to_pylist()]
+        return pc.binary_join_element_wise(name, pa.array(numbers, _text), "")
+    return pc.binary_join_element_wise(name, column.cast(_text), "")
+
+
+def _read_texts(
+    texts: pa.Array,
+    rows: npt.NDArray[np.int64],
+    type_codes: Codes,
+    rules: Sequence[TypeRules],
+) -> PlainMetadata:
+    """Read the metadata texts of some rows, each distinct pair of type and text once."""
+    coded = texts.take(pa.array(rows)).dictionary_encode()
+    pairs = coded.indices.to_numpy(False).astype(np.int64) * len(rules) + type_codes[rows]
+    distinct, places = np.unique(pairs, return_inverse=True)
+    dictionary = coded.dictionary.to_pylist()
+    json: list[str | None] = []
+    promoted: list[Sequence[Any]] = []
+    names_cost = np.zeros(len(distinct), np.bool_)
+    nothing = (None,) * len(PROMOTED_METADATA)
+    for at, pair in enumerate(distinct.tolist()):
+        text_code, type_code = divmod(pair, len(rules))
+        read = _read_text(dictionary[text_code], rules[type_code])
+        json.append(None if read is None else read[0])
+        promoted.append(nothing if read is None else read[1])
+        names_cost[at] = read is not None and read[2]
+    num = len(texts)
+    place_of_row = np.full(num, -1, np.int64)
+    place_of_row[rows] = places
+    where = pa.array(place_of_row, mask=place_of_row < 0)
+    good = np.array([one is not None for one in json] + [False])[place_of_row]
+    values = list(zip(*promoted, strict=True)) or [()] * len(PROMOTED_METADATA)
+    return PlainMetadata(
+        good,
+        pa.array(json, _text).take(where),
+        {
+            name: pa.array(column, EVENT_SCHEMA.field(name).type).take(where)
+            for name, column in zip(PROMOTED_METADATA, values, strict=True)
+        },
+        np.append(names_cost, False)[place_of_row],
+    )
+
+
+def _read_text(text: str, rules: TypeRules) -> tuple[str, Sequence[Any], bool] | None:
+    """The checked metadata of one text; None when the row must be looked at by itself."""
+    try:
+        metadata = _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if type(metadata) is not dict:
+        return None
+    checked = check_metadata(metadata, rules)
+    if isinstance(checked, Rejection):
+        return None
+    json, promoted = checked
+    # Written back it is the same text: so no key stood twice and no number lost digits.
+    is_exact = json == text and text.count("{") + text.count("[") < DEPTH_MAX
+    if not is_exact and decode_record(text.encode()).fields is None:
+        return None
+    return json, promoted, metadata.get("cost_usd") is not None
