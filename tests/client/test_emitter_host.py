@@ -194,6 +194,31 @@ def test_callbacks_may_emit_flush_and_close(server: EventServer, make_emitter: M
     assert [event["event_type"] for event in server.stored.values()] == ["LOGIN", "LOGOUT"]
 
 
+def test_the_sender_never_waits_for_itself(server: EventServer, make_emitter: MakeEmitter) -> None:
+    taken: list[bool] = []
+
+    def on_result(result: Any) -> None:
+        if not taken:
+            taken.extend(emitter.emit("LOGOUT") is not None for _ in range(3))
+
+    emitter = make_emitter(on_result=on_result, max_queue=2, on_full="block", block_s=30)
+    emitter.emit("LOGIN")
+    assert not emitter.flush(5)  # at once: one event was dropped meanwhile
+    assert taken == [True, True, False]
+
+
+def test_a_callback_may_close_while_close_sends_the_rest(
+    server: EventServer, make_emitter: MakeEmitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitter = make_emitter(batch_size=1, on_result=lambda result: emitter.close() and None)
+    without_threads(monkeypatch, lambda: [emitter.emit("LOGIN") for _ in range(3)])
+    closer = threading.Thread(target=emitter.close, args=(5,), daemon=True)
+    closer.start()
+    closer.join(8)
+    assert not closer.is_alive()
+    assert emitter.stats.stored == 3
+
+
 def test_a_fault_in_the_client_costs_one_batch(
     server: EventServer, make_emitter: MakeEmitter
 ) -> None:
@@ -222,17 +247,23 @@ def test_emitting_while_emitting_does_not_lock_up(
     assert len(server.stored) == 1
 
 
-def test_without_a_thread_the_events_wait_for_close(
-    server: EventServer, make_emitter: MakeEmitter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def without_threads(monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -> Any:
+    """Do something while the system gives no more threads."""
+
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    emitter = make_emitter()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
-        event_id = emitter.emit("LOGIN")
-        assert event_id is not None
+        return action()
+
+
+def test_without_a_thread_the_events_wait_for_close(
+    server: EventServer, make_emitter: MakeEmitter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitter = make_emitter()
+    event_id = without_threads(monkeypatch, lambda: emitter.emit("LOGIN"))
+    assert event_id is not None
     assert emitter.close()
     assert server.stored_ids == [event_id]
 
