@@ -251,7 +251,9 @@ FITS: list[tuple[object, set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "words"), FITS, ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize(
+    ("value", "words"), FITS, ids=[f"{value!r:.20}-{sorted(words)}" for value, words in FITS]
+)
 def test_a_value_has_the_types_of_json(value: object, words: set[str]) -> None:
     all_words = ("string", "integer", "number", "boolean", "list", "object")
     assert {word for word in all_words if has_type(value, word)} == words
