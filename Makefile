@@ -49,12 +49,14 @@ new-event-type: .venv/ready ## NAME=REPLAY_PAUSED: write the definition of a new
 house: .venv/ready ## median length of files and functions, room by room
 	$(BIN)/python tools/house.py
 
+A_WEEK_AGO = $(shell $(BIN)/python -c 'from datetime import *; print((datetime.now(UTC) - timedelta(7)).date())')T00:00:00Z
+
 # The lock names no address, so that it works with any package index. A release enters it when
 # it is a week old: by then most harmful ones are found and withdrawn.
 lock: .venv/locked ## renew requirements.lock (ARGS=--upgrade: to the newest versions)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile --quiet --system-certs --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-annotate --group dev --extra chdb pyproject.toml -o requirements.lock \
-	    --exclude-newer "$$($(BIN)/python -c 'from datetime import UTC, datetime, timedelta as d; print(f"{datetime.now(UTC) - d(days=7):%Y-%m-%dT00:00:00Z}")')" $(ARGS)
+	    --exclude-newer "$(A_WEEK_AGO)" $(ARGS)
 	! grep -n '://' requirements.lock
 
 # The environment, in two steps: the locked packages, then Ebbtide itself in its source folder.
@@ -66,7 +68,7 @@ lock: .venv/locked ## renew requirements.lock (ARGS=--upgrade: to the newest ver
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@awk '/^uv==/ {on = 1} on {print} on && !/\\$$/ {exit}' requirements.lock > .venv/uv.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .venv/uv.txt
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock \
+	@$(BIN)/uv pip sync --quiet --system-certs --python $(BIN)/python --require-hashes requirements.lock \
 	    || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
