@@ -230,6 +230,15 @@ def test_release_is_written_once(store: StateStore) -> None:
     assert [row.id for row in store.quarantine.list_pending()] == [two.id]
 
 
+def test_a_row_number_is_never_used_again(store: StateStore) -> None:
+    store.quarantine.add([entry(tenant_id="acme")])
+    (erased,) = store.quarantine.list_pending()
+    store.erase_tenant("acme", AT)
+    store.quarantine.add([entry()])
+    (row,) = store.quarantine.list_pending()
+    assert row.id > erased.id
+
+
 def test_a_release_has_one_result() -> None:
     for fields in ({}, {"outcome": "stored", "reason": "conflict"}):
         with pytest.raises(ValueError, match="either an outcome or a reason"):

@@ -60,6 +60,15 @@ def test_every_session_is_durable_and_in_utc_whatever_the_server_prefers(url: st
     store.close()
 
 
+def test_ids_sort_by_code_point_whatever_the_locale_of_the_server(store: StateStore) -> None:
+    with store._database.read() as connection:
+        collation = connection.exec_driver_sql(
+            "SELECT collation_name FROM information_schema.columns"
+            " WHERE table_name = 'tenants' AND column_name = 'tenant_id'"
+        ).scalar()
+    assert collation == "C"
+
+
 def test_a_restarted_server_is_used_again_at_once(store: StateStore, url: str) -> None:
     store.settings.set("a", "1")
     end_all_sessions(url)

@@ -126,6 +126,17 @@ def test_a_file_that_another_process_holds_is_unavailable_and_then_works(path: P
     store.close()
 
 
+def test_a_write_has_its_turn_from_the_start_and_not_from_its_first_change(path: Path) -> None:
+    store, other = migrated(path), migrated(path, busy_timeout_s=0.2)
+    with store._database.write(), pytest.raises(StoreUnavailable, match="locked"):
+        other.settings.set("a", "1")
+    with store._database.read():
+        other.settings.set("a", "2")
+    assert store.settings.get("a") == "2"
+    store.close()
+    other.close()
+
+
 def test_a_file_that_is_no_database_is_unavailable(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"this is not a database, " * 100)

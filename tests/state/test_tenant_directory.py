@@ -32,7 +32,7 @@ from ebbtide.store.state.base import StateStore
 AT = datetime(2026, 3, 12, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
 
-instants = st.integers(0, 4).map(lambda n: AT + n * DAY)
+instants = st.integers(0, 2).map(lambda n: AT + n * DAY)
 values: dict[str, st.SearchStrategy[Any]] = {
     "name": st.sampled_from(["Acme", "Acme Ltd", "Ümläut \U0001f30a"]),
     "plan": st.sampled_from(["free", "pro"]),
@@ -112,6 +112,15 @@ def test_the_newest_fact_counts_and_names_its_origin() -> None:
     taken_back = known.with_facts([Fact("plan", None, AT + 2 * DAY, Origin.API)])
     assert taken_back.plan is None
     assert "plan" in taken_back.provenance
+
+
+@pytest.mark.parametrize("said", [("free", "pro"), (None, "pro")])
+def test_two_facts_of_one_instant_settle_the_same_way_in_either_order(
+    said: tuple[str | None, str],
+) -> None:
+    blank = Tenant(to_uuid_text("acme"), "acme", AT)
+    told = [Fact("plan", plan, AT, Origin.EVENT) for plan in said]
+    assert blank.with_facts(told).plan == blank.with_facts(told[::-1]).plan == "pro"
 
 
 @pytest.mark.parametrize(

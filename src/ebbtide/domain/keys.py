@@ -172,7 +172,7 @@ def parse_scopes(words: Iterable[str]) -> frozenset[Scope]:
 def verify(record: ApiKey | None, secret: str, at: datetime) -> bool:
     """Whether a secret opens this key now.
 
-    An unknown key, a wrong secret, an expired and a revoked key cost the same work, so the
+    An unknown key, a wrong secret, an expired and a revoked key take the same steps, so the
     time of the answer tells nothing.
 
     Args:
@@ -180,6 +180,6 @@ def verify(record: ApiKey | None, secret: str, at: datetime) -> bool:
         secret: the presented secret.
         at: the moment of the request, UTC-aware.
     """
-    key = (record, _NOBODY)[record is None]
+    key = _NOBODY if record is None else record
     is_right = compare_digest(hash_secret(secret), key.secret_sha256)
     return is_right & key.is_active(at) & (key is not _NOBODY)

@@ -152,14 +152,13 @@ def _merge(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
 
 
 def _apply(connection: sa.Connection, facts: Mapping[str, Iterable[Fact]]) -> None:
-    """Settle new facts with the known ones; the rows are locked from reading to writing."""
+    """Settle new facts with the known ones.
+
+    No other transaction comes between reading and writing: the caller's upsert has locked the
+    rows, also those that it left as they were.
+    """
     for part in _slices(list(facts)):
-        query = (
-            sa.select(TENANTS)
-            .where(TENANTS.c.tenant_uuid.in_(part))
-            .order_by(TENANTS.c.tenant_uuid)
-            .with_for_update()
-        )
+        query = sa.select(TENANTS).where(TENANTS.c.tenant_uuid.in_(part))
         known = [_from_row(row) for row in connection.execute(query)]
         settled = [tenant.with_facts(facts[tenant.tenant_uuid]) for tenant in known]
         changes = [
