@@ -36,6 +36,8 @@ _VALUES: dict[str, st.SearchStrategy[Any]] = {
     "object": st.dictionaries(st.text("abc_", max_size=5), st.booleans(), max_size=3),
 }
 
+_COSTS = st.decimals(0, 10**6, places=6).map(float)  # an amount must also be one that can be paid
+
 
 def check(fields: dict[str, Any]) -> Event | Rejection:
     return VALIDATOR.check(fields, received_at=RECEIVED_AT, default_source="test")
@@ -124,7 +126,8 @@ def test_whatever_fits_the_definition_is_accepted(data: st.DataObject) -> None:
     for field in kind.metadata.values():
         if field.name == "friction_signal":
             continue
-        value = _VALUES[field.type] if field.required else st.none() | _VALUES[field.type]
+        fitting = _COSTS if field.name == "cost_usd" else _VALUES[field.type]
+        value = fitting if field.required else st.none() | fitting
         if field.required or data.draw(st.booleans()):
             metadata[field.name] = data.draw(value)
     event = accepted(kind.example | {"metadata": metadata})

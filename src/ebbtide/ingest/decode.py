@@ -124,13 +124,13 @@ def decode_events(body: bytes) -> list[Incoming]:
         plain = _fast.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _split_carefully(_text(body))
-    items = plain
+    items, is_wrapped = plain, False
     if type(plain) is dict:
         is_wrapped = "events" in plain and "event_type" not in plain
         items = plain["events"] if is_wrapped else [plain]
     if type(items) is not list:
         raise BadRequest('send one event, a list of events, or {"events": [...]}')
-    if _is_odd(body, plain):
+    if not _is_flat(body, plain, items, is_wrapped) and _is_odd(body, plain):
         return _split_carefully(_text(body))
     return _plain(items)
 
@@ -166,6 +166,25 @@ def _plain(items: list[Any]) -> list[Incoming]:
         else Incoming(None, msgspec.json.encode(item), "not_an_object")
         for item in items
     ]
+
+
+def _is_flat(body: bytes, plain: Any, items: list[Any], is_wrapped: bool) -> bool:
+    """Whether every key of a body is one of an event or of its metadata, and each stands once.
+
+    True for nearly every body, and found without walking through its values; False only means
+    that :func:`_is_odd` has to look.
+    """
+    if b"\\" in body or body.count(b"[") > DEPTH_MAX:
+        return False
+    num_keys = len(plain) if is_wrapped else 0
+    for item in items:
+        if type(item) is not dict:
+            return False
+        num_keys += len(item)
+        metadata = item.get("metadata")
+        if type(metadata) is dict:
+            num_keys += len(metadata)
+    return body.count(b'":') == num_keys
 
 
 def _is_odd(body: bytes, plain: Any) -> bool:
