@@ -8,6 +8,7 @@ inside the events' own parts, so it cannot be out of step.
 from __future__ import annotations
 
 import errno
+import hashlib
 import re
 import threading
 import time
@@ -52,6 +53,7 @@ CONNECT_TIMEOUT_S = 2
 QUERY_TIMEOUT_S = 30
 # An erasure, or a roll-up built anew, rewrites parts; no other statement takes long.
 REWRITE_TIMEOUT_S = 3600
+UNLINK_WAIT_S = 15  # the engine cleans up every 1 to 5 s
 # Lookups of stored rows: a request's form field holds 128 KiB, and a UUID takes 39 characters.
 LOOKUP_ROWS = 2_000
 # Keys read in one piece when the index is filled: about 40 MB of answer.
@@ -482,8 +484,8 @@ class ClickHouseEventStore(EventStore):
     def erase_tenant(self, tenant_id: str) -> int:
         """Delete a tenant's events and roll-up for good; returns how many events went.
 
-        Every part that holds the tenant is rewritten without it, projection included, before
-        this returns. The engine unlinks the old files within seconds after that.
+        Every part that holds the tenant is rewritten without it, projection included, and the
+        old files are unlinked before this returns, unless a running query still reads them.
         """
         with self._lock, _faults("cannot erase", writing=True):
             client = self._write_client()
@@ -494,13 +496,29 @@ class ClickHouseEventStore(EventStore):
                 client, "SELECT count() FROM events WHERE tenant_id = {tenant:String}", who
             )
             if count:
+                # The engine keeps the text of its latest changes on disk, so the text holds a
+                # digest and not the name that is to be forgotten.
+                digest = hashlib.sha256(tenant_id.encode()).hexdigest()
                 with self._patient() as patient:
                     patient.command(
-                        "ALTER TABLE events DELETE WHERE tenant_id = {tenant:String}"
-                        " SETTINGS mutations_sync = 2",
-                        who,
+                        "ALTER TABLE events DELETE WHERE lower(hex(SHA256(tenant_id)))"
+                        " = {digest:String} SETTINGS mutations_sync = 2",
+                        {"digest": digest},
                     )
+                self._await_unlinking(client)
             return int(count)
+
+    def _await_unlinking(self, client: Client) -> None:
+        """Wait for the engine's own cleaning, which the table's settings make frequent."""
+        old = (
+            "SELECT count() FROM system.parts WHERE NOT active AND table = 'events'"
+            " AND database = {database:String}"
+        )
+        deadline = time.monotonic() + UNLINK_WAIT_S
+        while _scalar(client, old, {"database": self._where.database}):
+            if time.monotonic() > deadline:
+                return  # a query still reads them; the engine unlinks them when it ends
+            time.sleep(0.1)
 
     # -- reading ---------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@
 -- each partition it touches costs a part of its own with its own fsyncs (decision 0005).
 -- The UUID is text: ClickHouse sorts its UUID type by the second half, so pages and cursors
 -- would run in another order than on the other engines; text costs 3 bytes a row more.
--- Parts are fsynced when inserted and when merged (an unsynced merge would replace synced parts).
+-- Parts are fsynced when inserted and when merged (an unsynced merge would replace synced
+-- parts), so the replaced ones need not wait as spares, and what was erased leaves the disk.
 CREATE TABLE IF NOT EXISTS events (
     event_uuid     String                           CODEC(ZSTD(1)),  -- lower-case text
     event_id       Nullable(String)                 CODEC(ZSTD(1)),  -- null: it is the UUID itself
@@ -54,7 +55,10 @@ SETTINGS
     fsync_part_directory = 1,
     min_rows_to_fsync_after_merge = 1,
     min_compressed_bytes_to_fsync_after_merge = 1,
-    old_parts_lifetime = 1,
+    old_parts_lifetime = 0,
+    cleanup_delay_period = 1,
+    cleanup_delay_period_random_add = 0,
+    max_cleanup_delay_period = 5,
     non_replicated_deduplication_window = 0;
 
 -- Written with the expressions of the projection, so that the projection answers it.
