@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -272,9 +272,8 @@ def _cost(value: object) -> Decimal | None:
     if not cost.is_finite() or abs(cost) >= COST_USD_MAX:
         return None
     if cost.as_tuple().exponent < -COST_DECIMALS:  # type: ignore[operator]
-        try:
-            return cost.quantize(_COST_STEP, ROUND_HALF_EVEN)
-        except InvalidOperation:
+        cost = cost.quantize(_COST_STEP, ROUND_HALF_EVEN)
+        if abs(cost) >= COST_USD_MAX:  # rounded up to it
             return None
     return cost
 
