@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -56,6 +57,7 @@ class House:
             StoreUnavailable, MigrationError: a store cannot be opened or brought up to date.
         """
         self.settings = settings
+        os.umask(0o077)  # whatever the stores create is for this user alone
         with ExitStack() as stack:
             self.data_dir = stack.enter_context(DataDir(settings.data_dir))
             self.data_dir.take()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ def emit_command(connect: Connect) -> Callable[..., None]:
             with connect() as door:
                 results = emit_now(door.url, door.key, events)
         except DeliveryFailed as error:
-            errors.print(inert(f"Not sent: {error}"), style="red")
+            for result in error.results:
+                errors.print(inert(f"{result.result:<12} {result.event_id}"))
+            errors.print(inert(f"Not all was sent: {error}"), style="red")
             raise typer.Exit(1) from error
         except (InvalidEvent, EmitterError) as error:
             raise typer.BadParameter(str(error)) from error
@@ -118,7 +121,7 @@ def _pair(text: str) -> tuple[str, Any]:
     if not key or not equals:
         raise typer.BadParameter(f"--set takes key=value, not {text!r}")
     try:
-        return key, json.loads(value)
+        return key, json.loads(value, parse_float=Decimal)
     except ValueError:
         return key, value
 
@@ -129,11 +132,12 @@ def _read(file: Path) -> list[dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"cannot read {file}: {error}") from error
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_float=Decimal)
         events = document if isinstance(document, list) else [document]
     except ValueError:
         try:
-            events = [json.loads(line) for line in text.splitlines() if line.strip()]
+            lines = [line for line in text.splitlines() if line.strip()]
+            events = [json.loads(line, parse_float=Decimal) for line in lines]
         except ValueError as error:
             raise typer.BadParameter(f"{file} is neither JSON nor JSON Lines: {error}") from error
     if not events or not all(isinstance(event, dict) for event in events):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+PIPE_WIDTH = 240  # where no terminal says how wide it is, rows stay on one line
+
 console = Console(highlight=False, soft_wrap=True)
+if not console.is_terminal:
+    console = Console(highlight=False, soft_wrap=True, width=PIPE_WIDTH)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 AS_JSON = typer.Option(False, "--json", help="Print JSON for programs.")
@@ -18,7 +23,13 @@ AS_JSON = typer.Option(False, "--json", help="Print JSON for programs.")
 
 def print_json(body: Any) -> None:
     """One JSON document on standard output."""
-    typer.echo(json.dumps(body, indent=2, ensure_ascii=False))
+    typer.echo(json.dumps(body, indent=2, ensure_ascii=False, default=_number))
+
+
+def _number(value: object) -> float:
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -33,7 +33,9 @@ async def post_events(request: Request) -> Response:
     body = await receive_body(request)
     received_at = services.clock()
     incoming = decode_events(body)
-    future = services.ingestor.submit(incoming, door="events", received_at=received_at, key=key)
+    future = services.ingestor.submit(
+        incoming, door="events", received_at=received_at, key=key, default_source="api"
+    )
     results = await asyncio.wrap_future(future)
     return answer(results)
 
