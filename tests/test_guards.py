@@ -78,7 +78,7 @@ SECRETS = {
 }
 # A password in an address is an example where the host is this machine, or one that cannot exist.
 EXAMPLE_HOST = re.compile(
-    r"@(/|(127\.0\.0\.1|localhost|host|db|\[::1\]|[\w.-]+\.(example|test|invalid))\b)"
+    r"@(/|\[?(127\.0\.0\.1|localhost|host|db|::1|[\w.-]+\.(example|test|invalid))\b)"
 )
 
 MACHINE_PATH = re.compile(
