@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from homes import Home, PostgresServer
 
 from ebbtide.store.events.base import EventStore
 
@@ -56,35 +57,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
-class Home:
-    """Where the database of one test lives, and how to open a store on it."""
-
-    def __init__(self, engine: str, open_store: Callable[[], EventStore], url: str) -> None:
-        self.engine = engine
-        self.url = url
-        self._open_store = open_store
-        self._opened: list[EventStore] = []
-
-    def open(self) -> EventStore:
-        """A new store object on this database, not migrated yet; closed at the test's end."""
-        store = self._open_store()
-        self._opened.append(store)
-        return store
-
-    def reopen(self, store: EventStore) -> EventStore:
-        """Close a store and open its database anew, as a restarted program does."""
-        store.close()
-        self._opened.remove(store)
-        again = self.open()
-        again.migrate()
-        return again
-
-    def close(self) -> None:
-        """Close what the test left open."""
-        while self._opened:
-            self._opened.pop().close()
-
-
 def _needed(name: str) -> ModuleType:
     """A package that only tests of one engine need: without it they skip, but never in CI."""
     try:
@@ -106,26 +78,10 @@ def _engine_class(module: str, name: str) -> Any:
 # -- PostgreSQL: one real server per session, one database per test ------------------------
 
 
-class PostgresServer:
-    """A running PostgreSQL and its databases."""
-
-    def __init__(self, server: Any) -> None:
-        self._server = server
-
-    def url(self, database: str) -> str:
-        """How to connect to one database."""
-        url: str = self._server.get_uri(database)
-        return url
-
-    def execute(self, sql: str) -> None:
-        """Run one statement outside of any test database."""
-        psycopg = importlib.import_module("psycopg")
-        with psycopg.connect(self.url("postgres"), autocommit=True) as con:
-            con.execute(sql)
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
+    if "postgres" not in _chosen_engines():
+        pytest.skip("TEST_ENGINES leaves PostgreSQL out")
     # Not under pytest's own temporary folder: the server runs as another user when the tests
     # run as root, and pytest closes its folder to other users.
     folder = Path(tempfile.mkdtemp(prefix="ebbtide-pg-"))
@@ -150,14 +106,11 @@ def postgres_template(postgres_server: PostgresServer) -> str:
 
 
 def _postgres_home(server: PostgresServer, template: str | None) -> Iterator[Home]:
-    name = f"test_{uuid4().hex}"
-    server.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
-    url = server.url(name)
     store_class = _engine_class("postgres", "PostgresEventStore")
-    home = Home("postgres", lambda: store_class(url), url)
-    yield home
-    home.close()
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with server.database(f"TEMPLATE {template}" if template else "") as url:
+        home = Home("postgres", lambda: store_class(url), url)
+        yield home
+        home.close()
 
 
 # -- ClickHouse in process, and DuckDB -----------------------------------------------------

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from event_factory import NOON, make_event, make_full_event, make_many, stored_ids
+from homes import Home
 
-from conftest import Home
 from ebbtide.domain.errors import QueryError, StoreRefused
 from ebbtide.domain.event import Event, Outcome
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore, counts_between, to_batch
@@ -334,6 +334,21 @@ def test_a_batch_in_any_order_of_time_is_stored(store: EventStore) -> None:
     random.Random(3).shuffle(events)
     assert (store.append(to_batch(events)) == STORED).all()
     assert sorted(read_back(store)) == sorted(events)
+
+
+def test_a_slice_of_a_batch_is_a_batch(store: EventStore) -> None:
+    full = [make_full_event(f"f{i}", timestamp=NOON + i * US) for i in range(4)]
+    plain = [make_event(f"p{i}", timestamp=NOON - i * US) for i in range(4)]
+    events = [*full, *plain, *full[:1]]
+    batch = to_batch(events)
+    assert list(store.append(batch.slice(2, 5))) == [STORED] * 5
+    assert sorted(read_back(store), key=str) == sorted(events[2:7], key=str)
+    assert list(store.append(batch.slice(1))) == [STORED, *[DUPLICATE] * 5, STORED, STORED]
+
+
+def test_an_empty_batch_changes_nothing(store: EventStore) -> None:
+    assert len(store.append(to_batch([make_event()]).slice(0, 0))) == 0
+    assert count(store, "1 = 1") == 0
 
 
 def test_a_row_the_engine_refuses_stores_nothing_of_its_batch(store: EventStore) -> None:

@@ -29,7 +29,12 @@ def type_name(kind: pa.DataType) -> str:
 
 def encode(column: pa.Array) -> bytes:
     """One column as a one-dimensional array in PostgreSQL's binary form."""
-    elements = _texts(column) if pa.types.is_string(column.type) else _fixed(column)
+    if column.null_count == len(column):
+        elements = b"\xff\xff\xff\xff" * len(column)  # many columns are empty in most batches
+    elif pa.types.is_string(column.type):
+        elements = _texts(column)
+    else:
+        elements = _fixed(column)
     _, oid = _type_and_oid(column.type)
     return struct.pack(">iiIii", 1, int(column.null_count > 0), oid, len(column), 1) + elements
 
@@ -91,7 +96,8 @@ def _values(column: pa.Array) -> _Bytes:
 
 
 def _integers(column: pa.Array) -> npt.NDArray[Any]:
-    return column.fill_null(0).to_numpy(zero_copy_only=False)
+    values: npt.NDArray[Any] = column.fill_null(0).to_numpy(zero_copy_only=False)
+    return values
 
 
 def _numerics(column: pa.Array) -> _Bytes:

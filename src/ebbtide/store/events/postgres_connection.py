@@ -34,7 +34,9 @@ class Binary(bytes):
     """A parameter that is already in PostgreSQL's binary form; the SQL casts it."""
 
 
-class _BinaryDumper(Dumper):
+class BinaryDumper(Dumper):
+    """Hands such bytes over as they are."""
+
     format = Format.BINARY
 
     def dump(self, obj: Binary) -> Buffer:
@@ -74,7 +76,7 @@ def connect(url: str, role: str, settings: dict[str, str]) -> Connection:
     con: Connection = psycopg.connect(
         url, autocommit=True, cursor_factory=psycopg.RawCursor, **extra
     )
-    con.adapters.register_dumper(Binary, _BinaryDumper)
+    con.adapters.register_dumper(Binary, BinaryDumper)
     con.adapters.register_loader("uuid", _UuidText)
     try:
         for name, value in {"TimeZone": "UTC", "client_encoding": "UTF8", **settings}.items():
