@@ -483,8 +483,19 @@ def _portable(table: pa.Table) -> pa.Table:
             column = column.cast(pa.timestamp("us", tz="UTC"))
         elif isinstance(column.type, pa.OpaqueType) and column.type.type_name == "hugeint":
             column = _narrowed(column)
+        elif isinstance(column.type, pa.UuidType):
+            column = pa.chunked_array([_uuid_texts(chunk) for chunk in column.chunks], pa.string())
         columns.append(column)
     return pa.table(dict(zip(table.column_names, columns, strict=True)))
+
+
+def _uuid_texts(chunk: pa.ExtensionArray) -> pa.Array:
+    digits = chunk.storage.buffers()[1].to_pybytes()[chunk.offset * 16 :].hex()
+    texts = []
+    for at, valid in zip(range(0, 32 * len(chunk), 32), chunk.is_valid().to_pylist(), strict=True):
+        h = digits[at : at + 32]
+        texts.append(f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}" if valid else None)
+    return pa.array(texts, pa.string())
 
 
 def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray:
