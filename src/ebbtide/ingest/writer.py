@@ -39,6 +39,7 @@ from ebbtide.store.state.base import StateStore
 COMMIT_EVENTS_MAX = 20_000  # larger groups make the first request in the group wait longer
 WAITING_EVENTS_MAX = 200_000  # about 200 MB of events in memory; beyond it we ask to come back
 IDLE_UPKEEP_S = 1.0  # after this long without events there is time to fold and checkpoint
+REST_UPKEEP_S = 30.0  # and this often while nothing comes, for readers leave caches behind
 
 GENERATED_ID = "generated_event_id"  # the sender named none, so a retry would store it again
 
@@ -85,7 +86,7 @@ class Submission:
     def raw(self, position: int) -> bytes:
         """The record as it came, for quarantine."""
         record = self.incoming[position]
-        return record.raw or msgspec.json.encode(record.fields)
+        return record.text or msgspec.json.encode(record.fields)
 
 
 class Writer:
@@ -148,7 +149,7 @@ class Writer:
     def _run(self) -> None:
         upkeep_due = False
         while True:
-            group = self._take(IDLE_UPKEEP_S if upkeep_due else None)
+            group = self._take(IDLE_UPKEEP_S if upkeep_due else REST_UPKEEP_S)
             if group is None:
                 return
             if group:
@@ -158,15 +159,15 @@ class Writer:
                 upkeep_due = False
                 self._upkeep()
 
-    def _take(self, timeout_s: float | None) -> list[Submission] | None:
+    def _take(self, timeout_s: float) -> list[Submission] | None:
         """The next group; empty when idle for the time given, None when closed and drained."""
         with self._ready:
-            deadline = None if timeout_s is None else monotonic() + timeout_s
+            deadline = monotonic() + timeout_s
             while not self._waiting:
                 if self._closing:
                     return None
-                left = None if deadline is None else deadline - monotonic()
-                if left is not None and left <= 0:
+                left = deadline - monotonic()
+                if left <= 0:
                     return []
                 self._ready.wait(left)
             group, size = [], 0

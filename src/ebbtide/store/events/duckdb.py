@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ IDLE_CHECKPOINT_BYTES = 4 * 1024 * 1024
 # Fresh roll-up rows that trigger a fold: small enough to scan in about a millisecond.
 FOLD_ROWS = 60_000
 REFOLD_ROWS = 500_000
+# What DuckDB may keep in memory while nobody asks anything.
+RESTING_MEMORY_MB = 48
 
 _SUMS = """
     sum(num)::BIGINT, sum(num_cost)::BIGINT, sum(cost_usd)::DECIMAL(38, 10),
@@ -93,6 +96,8 @@ class DuckDBEventStore(EventStore):
         self._local = threading.local()
         self._generation = 0
         self._lock = threading.RLock()
+        self._reading = threading.Lock()
+        self._num_reading = 0
         self._index: KeyIndex | None = None
         self._fresh_rows = 0
         self._folded_rows = 0
@@ -117,7 +122,6 @@ class DuckDBEventStore(EventStore):
                     "autoload_known_extensions": "false",
                     "python_enable_replacements": "false",
                     "arrow_lossless_conversion": "true",
-                    "lock_configuration": "true",
                 },
             )
         except duckdb.Error as error:
@@ -165,12 +169,21 @@ class DuckDBEventStore(EventStore):
     def _load(self) -> None:
         """Fill the key index and the upkeep counters from the file."""
         index = KeyIndex()
-        index.load(self._stored_keys())
-        self._index = index
-        self._fresh_rows, self._folded_rows = self._con.execute(
-            "SELECT (SELECT count(*) FROM rollup_fresh), (SELECT count(*) FROM rollup_folded)"
+        num_events, self._fresh_rows, self._folded_rows = self._con.execute(
+            "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM rollup_fresh),"
+            " (SELECT count(*) FROM rollup_folded)"
         ).fetchall()[0]
+        self._limit_memory(RESTING_MEMORY_MB)  # what is read once need not be kept
+        try:
+            index.load(self._stored_keys(), num_expected=num_events)
+        finally:
+            self._limit_memory(self._memory_limit_mb)
+        self._index = index
         self._refolded_rows = self._folded_rows
+
+    def _limit_memory(self, megabytes: int) -> None:
+        """Set what DuckDB may hold; caches above it are given back at once."""
+        self._con.execute(f"SET memory_limit = '{megabytes}MB'")
 
     def _stored_keys(self) -> Iterator[Keys]:
         reader = self._con.sql("SELECT event_uuid, tenant_id FROM events").to_arrow_reader(200_000)
@@ -368,10 +381,36 @@ class DuckDBEventStore(EventStore):
                     self._fold()
                 if self._wal_bytes() > IDLE_CHECKPOINT_BYTES:
                     self._con.execute("CHECKPOINT")
+                self._rest()
             except duckdb.Error as error:
                 fault = _translate(error, "upkeep failed")
                 self._recover(error)
                 raise fault from error
+
+    def _rest(self) -> None:
+        """Give cached pages back to the machine, unless somebody is reading now.
+
+        A query that needs more than the resting limit would fail while it is in force, so
+        new ones wait the few milliseconds.
+        """
+        with self._reading:
+            if self._num_reading == 0:
+                try:
+                    self._limit_memory(RESTING_MEMORY_MB)
+                except duckdb.OutOfMemoryException:
+                    pass  # something holds more than that just now; the next rest tries again
+                finally:
+                    self._limit_memory(self._memory_limit_mb)
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        with self._reading:
+            self._num_reading += 1
+        try:
+            yield
+        finally:
+            with self._reading:
+                self._num_reading -= 1
 
     def _wal_bytes(self) -> int:
         wal = self.path.with_name(self.path.name + ".wal")
@@ -403,9 +442,10 @@ class DuckDBEventStore(EventStore):
     def query(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         try:
             text, values = self._bound(sql, params)
-            con = self._reader().execute(text, values)
-            kinds = [str(column[1]) for column in con.description or []]
-            rows = con.fetchall()
+            with self._read():
+                con = self._reader().execute(text, values)
+                kinds = [str(column[1]) for column in con.description or []]
+                rows = con.fetchall()
         except duckdb.Error as error:
             raise _translate(error, "query failed", reading=True) from error
         instants = [i for i, kind in enumerate(kinds) if kind.startswith("TIMESTAMP")]
@@ -427,7 +467,8 @@ class DuckDBEventStore(EventStore):
     def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         try:
             text, values = self._bound(sql, params)
-            table = self._reader().sql(text, params=values).to_arrow_table()
+            with self._read():
+                table = self._reader().sql(text, params=values).to_arrow_table()
         except duckdb.Error as error:
             raise _translate(error, "query failed", reading=True) from error
         return _portable(table)

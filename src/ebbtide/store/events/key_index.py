@@ -99,11 +99,25 @@ class KeyIndex:
             run.sort(kind="stable")  # two sorted halves: a single merge pass
         self._runs.append(run)
 
-    def load(self, chunks: Iterable[Keys]) -> None:
-        """Replace the content with these keys, given in any order and any chunking."""
-        self._runs = []
+    def load(self, chunks: Iterable[Keys], *, num_expected: int = 0) -> None:
+        """Replace the content with these keys, given in any order and any chunking.
+
+        Args:
+            chunks: all keys.
+            num_expected: about how many there are; one piece of memory is taken for them, and
+                nothing is copied or left over as long as it is not too few.
+        """
+        keys = np.empty(max(num_expected, 1), np.uint64)
+        filled = 0
         for chunk in chunks:
-            self.add(chunk)
+            needed = filled + len(chunk)
+            if needed > len(keys):
+                keys = np.concatenate([keys[:filled], np.empty(needed, np.uint64)])
+            keys[filled:needed] = chunk
+            filled = needed
+        run = keys[:filled]
+        run.sort()
+        self._runs = [run] if filled else []
 
 
 def _mix(high: Keys, low: Keys, salt: Keys) -> Keys:
