@@ -58,9 +58,7 @@ def store(url: str) -> Iterator[ClickHouseEventStore]:
 
 def total(store: ClickHouseEventStore) -> tuple[int, int]:
     """How many events the table and the roll-up hold."""
-    rows = store.query(
-        "SELECT (SELECT COUNT(*) FROM events), (SELECT SUM(num) FROM event_rollup)"
-    )
+    rows = store.query("SELECT (SELECT COUNT(*) FROM events), (SELECT SUM(num) FROM event_rollup)")
     return rows[0][0], rows[0][1] or 0
 
 
@@ -557,6 +555,15 @@ def remote(server: Server, url: str) -> Iterator[ClickHouseEventStore]:
 
 def inserts(server: Server) -> list[str]:
     return [sql for sql, _ in server.statements if sql.startswith("INSERT INTO events")]
+
+
+def test_no_proxy_of_the_environment_is_used(
+    server: Server, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with closing(ClickHouseEventStore(f"{server.url}/{url.rpartition('=')[2]}")) as store:
+        assert store.migrate() == [1]
 
 
 def test_over_http_everything_works_too(remote: ClickHouseEventStore, server: Server) -> None:

@@ -27,6 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error, OperationalError
+from clickhouse_connect.driver.httputil import get_pool_manager
 
 from ebbtide.domain.errors import (
     EbbtideError,
@@ -185,7 +186,7 @@ class ClickHouseEventStore(EventStore):
                     query_retries=0,
                     compress=False,
                     settings=settings,
-                    dedicated_pool=True,
+                    pool_mgr=get_pool_manager(),  # its own, so no proxy of the environment
                 )
         except Error as error:
             first_line = str(error).splitlines()[0]
@@ -208,7 +209,7 @@ class ClickHouseEventStore(EventStore):
         try:
             yield client
         finally:
-            client.close()
+            _close(client)
 
     @contextmanager
     def _reading(self) -> Iterator[Client]:
@@ -226,7 +227,7 @@ class ClickHouseEventStore(EventStore):
                 if kept:
                     self._idle.append(client)
             if not kept:
-                client.close()
+                _close(client)
 
     def close(self) -> None:
         with self._lock:
@@ -234,9 +235,9 @@ class ClickHouseEventStore(EventStore):
                 self._closed = True
                 idle, self._idle = self._idle, []
             for client in idle:
-                client.close()
+                _close(client)
             if self._writing is not None:
-                self._writing.close()
+                _close(self._writing)
                 self._writing = None
 
     def ping(self) -> None:
@@ -642,6 +643,11 @@ def _instant_text(moment: datetime) -> str:
     """UTC with microseconds, inside of what DateTime64 can hold (no event lies outside)."""
     naive = moment.astimezone(UTC).replace(tzinfo=None)
     return min(max(naive, _FIRST_INSTANT), _LAST_INSTANT).isoformat(" ", "microseconds")
+
+
+def _close(client: Client) -> None:
+    client.close_connections()
+    client.close()
 
 
 def _fetch(client: Client, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:

@@ -39,12 +39,13 @@ CREATE TABLE IF NOT EXISTS events (
     -- vanish in the same rename, so no moment exists in which they differ.
     PROJECTION rollup (
         SELECT
-            event_type, tenant_id,
+            event_type,
             toDateTime64(toStartOfHour(timestamp + INTERVAL 3599999999 MICROSECOND), 6, 'UTC')
                 AS hour_end,
+            tenant_id,
             count(), count(cost_usd), sum(cost_usd), count(latency_ms), sum(latency_ms),
             min(timestamp), max(timestamp), max(received_at)
-        GROUP BY event_type, tenant_id, hour_end
+        GROUP BY event_type, hour_end, tenant_id  -- also the order: a window of a type is one stretch
     )
 )
 ENGINE = MergeTree
@@ -77,7 +78,7 @@ SELECT
     max(e.timestamp) AS last_at,
     max(e.received_at) AS last_received_at
 FROM events AS e
-GROUP BY e.event_type, e.tenant_id, hour_end
+GROUP BY e.event_type, hour_end, e.tenant_id
 SETTINGS aggregate_functions_null_for_empty = 0;
 
 -- Who may append: the greatest name. Rows are added, never changed.
