@@ -30,10 +30,10 @@ lint: .venv/ready ## style, types, floor plan, spelling
 ci: lint test ## what continuous integration runs: lint and test, nothing else
 
 bench: .venv/ready ## measure speed, size and memory; results go to benchmarks/results/
-	$(BIN)/python benchmarks/run.py $(ARGS)
+	$(BIN)/python -m benchmarks.run $(ARGS)
 
 chaos: .venv/ready ## kill the server under load, fill its disk, and count what is lost
-	$(BIN)/python benchmarks/chaos.py $(ARGS)
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 docs: .venv/ready ## write the generated pages and modules anew
 	$(BIN)/python -m ebbtide.catalog.reference > .venv/page && cp .venv/page docs/reference/event-types.md

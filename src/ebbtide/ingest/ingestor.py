@@ -58,7 +58,8 @@ class Ingestor:
             IngestOverloaded: nothing was queued.
         """
         bound = key.tenant_id if key is not None else None
-        entries = self._check(incoming, received_at, default_source or door, bound)
+        generated: set[int] = set()
+        entries = self._check(incoming, received_at, default_source or door, bound, generated)
         submission = Submission(
             door=door,
             received_at=received_at,
@@ -68,6 +69,7 @@ class Ingestor:
             key_id=key.key_id if key is not None else None,
             source_file=file,
             lines=lines,
+            generated=generated,
             holds=holds,
         )
         return self._writer.submit(submission)
@@ -78,6 +80,7 @@ class Ingestor:
         received_at: datetime,
         default_source: str,
         bound_tenant: str | None,
+        generated: set[int],
     ) -> list[Event | Held | Refused]:
         check = self._validator.check
         erased = bool(self._directory.erasures)
@@ -90,6 +93,8 @@ class Ingestor:
                 continue
             if bound_tenant is not None and fields.get("tenant_id") is None:
                 fields["tenant_id"] = bound_tenant
+            if fields.get("event_id") is None:
+                generated.add(len(entries))
             event = check(fields, received_at=received_at, default_source=default_source)
             if type(event) is Rejection:
                 tenant_id = _text(fields.get("tenant_id"))
