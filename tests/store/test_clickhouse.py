@@ -285,19 +285,26 @@ REOPENS = """
         " (SELECT COUNT(*) FROM system.projection_parts WHERE active AND is_broken),"
         " (SELECT COUNT(*) FROM system.projection_parts WHERE active)"
     )
+    store.query(
+        "SELECT SUM(num_cost), SUM(cost_usd), SUM(num_latency), SUM(latency_ms), MIN(first_at),"
+        " MAX(last_at), MAX(last_received_at) FROM event_rollup"
+    )
     print(json.dumps(rows[0]))
     store.close()
 """
 
 
-@pytest.mark.parametrize("damage", ["cut short", "zeroes", "gone"])
+@pytest.mark.parametrize("damage", ["cut short", "zeroes", "zeroes at the end", "gone"])
 def test_a_torn_rollup_is_noticed_and_rebuilt(tmp_path: Path, damage: str) -> None:
     assert json.loads(run_child(REOPENS, tmp_path / "data", "fill").stdout)[:2] == [300, 300]
     (torn,) = (tmp_path / "data" / "store").glob("*/*/2026*/rollup.proj/data.bin")
-    if damage == "gone":
-        torn.unlink()
-    else:
-        torn.write_bytes(b"" if damage == "cut short" else bytes(torn.stat().st_size))
+    content = torn.read_bytes()
+    torn.unlink()
+    if damage == "cut short":
+        torn.write_bytes(b"")
+    elif damage.startswith("zeroes"):
+        kept = content[:-40] if damage.endswith("end") else b""
+        torn.write_bytes(kept.ljust(len(content), b"\0"))
     run = run_child(REOPENS, tmp_path / "data")
     assert run.returncode == 0, run.stderr
     events, rolled, broken, projections = json.loads(run.stdout)

@@ -85,13 +85,15 @@ _SETTINGS: dict[str, Any] = {
 }
 
 # Numbers of ClickHouse's error list. A refused read is our fault but for these.
-_FULL = {243}  # NOT_ENOUGH_SPACE
+_FULL = frozenset((243,))  # NOT_ENOUGH_SPACE
 _BUSY = frozenset(
     # unknown database, timeouts, too many queries, network, aborted, memory, read-only table,
     # too many parts, connection, status unknown, cancelled, no thread, authentication, keeper
     (81, 159, 160, 202, 209, 210, 236, 241, 242, 252, 279, 319, 394, 439, 516, 519, 999)
 )
-_TORN = {33, 40, 246, 271, 432}  # cut short, checksum, corrupted, cannot decompress, no codec
+# Unreadable text, cut short, checksum, no file (two kinds), wrong size, corrupted, not to be
+# decompressed, no such codec.
+_TORN = frozenset((27, 33, 40, 107, 226, 228, 246, 271, 432))
 _FENCED = 395  # FUNCTION_THROW_IF_VALUE_IS_NON_ZERO, raised by our own condition
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/", re.S)
@@ -286,7 +288,11 @@ class ClickHouseEventStore(EventStore):
         """
         where = {"database": self._where.database}
         try:
-            _fetch(client, "SELECT event_type, tenant_id, sum(num) FROM event_rollup GROUP BY 1, 2")
+            # Every byte of it, without adding anything up: half a second for 10 M events.
+            client.command(
+                f"SELECT * FROM mergeTreeProjection({self._where.database}, events, rollup)"
+                " FORMAT Null"
+            )
             torn = _scalar(
                 client,
                 "SELECT count() FROM system.projection_parts WHERE active AND is_broken"
