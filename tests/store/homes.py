@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -44,8 +45,10 @@ class Home:
 class PostgresServer:
     """A running PostgreSQL and its databases."""
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, folder: Path) -> None:
         self._server = server
+        #: A folder that the server's user can reach.
+        self.folder = folder
 
     def url(self, database: str) -> str:
         """How to connect to one database."""

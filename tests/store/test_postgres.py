@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -210,6 +211,46 @@ def test_erasing_beside_writers_keeps_events_and_rollup_in_step(home: Home) -> N
     assert_rollup_equals_events(store)
 
 
+def test_events_that_come_while_their_tenant_is_erased_keep_their_rollup(
+    home: Home, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two deletions of an erasure, another program stores an event of a new hour."""
+    store.append(to_batch([make_event("old")]))
+    other = home.open()
+    late = make_event("late", timestamp=NOON + timedelta(days=1))
+    con = store._writing()
+    execute = con.execute
+
+    def interrupted(sql: str, *args: Any) -> Any:
+        if sql.startswith("DELETE FROM events"):
+            other.append(to_batch([late]))
+        return execute(sql, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(con, "execute", interrupted)
+        assert store.erase_tenant("acme") == 1
+    assert stored_ids(store) == [late.event_uuid]
+    assert_rollup_equals_events(store)
+
+
+def test_an_erasure_starts_over_when_the_rollup_changed_under_it(
+    store: PostgresEventStore, admin: psycopg.Connection[Any]
+) -> None:
+    store.append(to_batch([make_event("one"), make_event("two")]))
+    waiting = (
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND application_name = 'ebbtide writer' AND datname = current_database()"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with admin.transaction():
+            admin.execute("UPDATE event_rollup SET num = num")  # as a writer that has not committed
+            erasing = pool.submit(store.erase_tenant, "acme")
+            while store.query(waiting) == [(0,)]:
+                assert not erasing.done()
+        assert erasing.result() == 2
+    assert store.query("SELECT COUNT(*) FROM event_rollup") == [(0,)]
+
+
 def test_a_row_erased_between_two_looks_is_new_again(
     home: Home, store: PostgresEventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +394,51 @@ def test_what_the_server_says_becomes_an_error_of_ours_and_stores_nothing(
     admin.execute("DROP TRIGGER t ON event_rollup")
     assert list(store.append(to_batch(events))) == [Outcome.STORED, Outcome.STORED]
     assert_rollup_equals_events(store)
+
+
+@pytest.fixture
+def small_disk(postgres_server: PostgresServer) -> Iterator[Path]:
+    """A file system of 24 MB that the server may write to."""
+    folder = postgres_server.folder / "small-disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        folder.rmdir()
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    owner = (postgres_server.folder / "data").stat()
+    os.chown(folder, owner.st_uid, owner.st_gid)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+    folder.rmdir()
+
+
+def test_a_full_disk_is_said_loses_nothing_and_heals(
+    postgres_server: PostgresServer, small_disk: Path
+) -> None:
+    postgres_server.execute(f"CREATE TABLESPACE small LOCATION '{small_disk}'")
+    with postgres_server.database("TABLESPACE small") as url:
+        store = PostgresEventStore(url)
+        store.migrate()
+        ballast = small_disk / "ballast"
+        ballast.write_bytes(b"x" * (10 << 20))
+        stored = 0
+        refused = None
+        while refused is None:
+            batch = to_batch(make_many(1_000, seed=stored, tenants=3))
+            try:
+                stored += int((store.append(batch) == Outcome.STORED).sum())
+            except StorageFull:
+                refused = batch
+        assert store.query("SELECT COUNT(*) FROM events") == [(stored,)]
+        with pytest.raises(StorageFull):
+            store.append(refused)
+        ballast.unlink()
+        assert (store.append(refused) == Outcome.STORED).all()
+        assert store.query("SELECT COUNT(*) FROM events") == [(stored + 1_000,)]
+        assert_rollup_equals_events(store)
+        store.close()
+    postgres_server.execute("DROP TABLESPACE small")
 
 
 # -- settings of the server ----------------------------------------------------------------

@@ -154,6 +154,7 @@ def _check_counts(home: Home, examples: int) -> None:
 
     @settings(
         max_examples=examples,
+        report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(steps=steps, windows=windows)
