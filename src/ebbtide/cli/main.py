@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import sleep
 
 import typer
 
@@ -49,7 +50,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     for name, command in commands.items():
         app.command(name)(command)
     app.command("emit")(emit_command(connect))
-    app.command("import")(import_command(connect))
+    app.command("import")(import_command(connect, sleep))
     app.command("events")(events_command(connect))
     app.command("simulate")(simulate)
     app.add_typer(keys_commands(connect), name="keys")

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -45,9 +46,9 @@ from ebbtide.store.events.base import (
     EventStore,
     Outcomes,
     bind,
-    same_content,
     split_statements,
 )
+from ebbtide.store.events.identities import keys_of, repeats_in, settle, uuid_texts
 from ebbtide.store.events.key_index import KeyIndex, Keys
 
 CONNECT_TIMEOUT_S = 2
@@ -373,7 +374,7 @@ class ClickHouseEventStore(EventStore):
             )
             for batch in table.to_batches():
                 if batch.num_rows:
-                    yield _keys(batch.column(0), batch.column(1))
+                    yield keys_of(batch.column(0), batch.column(1))
 
     # -- writing ---------------------------------------------------------------------------
 
@@ -385,10 +386,15 @@ class ClickHouseEventStore(EventStore):
             if self._doubtful:
                 self._claim(client)
             outcomes = np.full(batch.num_rows, Outcome.STORED, np.uint8)
-            keys = _keys(batch.column("event_uuid"), batch.column("tenant_id"))
-            suspects = self._index.suspects(keys) | _repeats(keys)
+            keys = keys_of(batch.column("event_uuid"), batch.column("tenant_id"))
+            suspects = self._index.suspects(keys) | repeats_in(keys)
             if suspects.any():
-                self._settle(client, batch, np.flatnonzero(suspects), outcomes)
+                settle(
+                    batch,
+                    np.flatnonzero(suspects),
+                    outcomes,
+                    partial(self._stored, client),
+                )
             new = outcomes == Outcome.STORED
             if new.any():
                 if not new.all():
@@ -399,7 +405,7 @@ class ClickHouseEventStore(EventStore):
             return outcomes
 
     def _insert(self, client: Client, batch: pa.RecordBatch) -> None:
-        body = _arrow_stream(batch.set_column(0, "event_uuid", _uuid_texts(batch.column(0))))
+        body = _arrow_stream(batch.set_column(0, "event_uuid", uuid_texts(batch.column(0))))
         if self._where.folder is not None:
             # One process owns the folder and one call runs at a time: looking first is enough.
             if self._newest_writer(client) != self._writer:
@@ -425,22 +431,6 @@ class ClickHouseEventStore(EventStore):
                 self._doubtful = False  # the server answered: nothing is on its way any more
             raise
         self._doubtful = False
-
-    def _settle(
-        self, client: Client, batch: pa.RecordBatch, rows: npt.NDArray[Any], outcomes: Outcomes
-    ) -> None:
-        """Decide the suspects: compare each with the stored row, or with its first in the batch."""
-        suspects = batch.take(pa.array(rows)).to_pylist()
-        stored = self._stored(client, suspects)
-        for position, row in zip(rows, suspects, strict=True):
-            identity = (row["tenant_id"], row["event_uuid"])
-            first = stored.get(identity)
-            if first is None:
-                stored[identity] = row  # new: a later repeat in this batch meets this one
-            elif same_content(first, row):
-                outcomes[position] = Outcome.DUPLICATE
-            else:
-                outcomes[position] = Outcome.CONFLICT
 
     def _stored(
         self, client: Client, suspects: list[dict[str, Any]]
@@ -722,36 +712,6 @@ def _arrow_stream(batch: pa.RecordBatch) -> bytes:
 
 
 # -- identities ------------------------------------------------------------------------------
-
-
-def _keys(uuids: pa.Array, tenants: pa.Array) -> Keys:
-    storage = uuids.storage if isinstance(uuids, pa.ExtensionArray) else uuids
-    start = storage.offset * 16
-    raw = memoryview(storage.buffers()[1])[start : start + 16 * len(storage)]
-    coded = tenants.dictionary_encode()
-    return KeyIndex.keys_of_dictionary(
-        raw, coded.indices.to_numpy(zero_copy_only=False), coded.dictionary.to_pylist()
-    )
-
-
-def _uuid_texts(uuids: pa.Array) -> pa.Array:
-    """The canonical texts of 16-byte UUIDs, all at once."""
-    n = len(uuids)
-    start = uuids.offset * 16
-    raw = memoryview(uuids.buffers()[1])[start : start + 16 * n]
-    digits = np.frombuffer(raw.hex().encode(), np.uint8).reshape(n, 32)
-    texts = np.full((n, 36), ord("-"), np.uint8)
-    for first, last, shift in ((0, 8, 0), (8, 12, 1), (12, 16, 2), (16, 20, 3), (20, 32, 4)):
-        texts[:, first + shift : last + shift] = digits[:, first:last]
-    ends = np.arange(0, 36 * (n + 1), 36, dtype=np.int32)
-    return pa.StringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(texts))
-
-
-def _repeats(keys: Keys) -> npt.NDArray[np.bool_]:
-    """Which rows share their key with another row of the batch."""
-    _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    repeats: npt.NDArray[np.bool_] = counts[inverse] > 1
-    return repeats
 
 
 # -- errors ----------------------------------------------------------------------------------

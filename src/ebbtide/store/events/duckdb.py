@@ -33,9 +33,9 @@ from ebbtide.store.events.base import (
     EventStore,
     Outcomes,
     bind,
-    same_content,
     split_statements,
 )
+from ebbtide.store.events.identities import Identity, Row, keys_of, repeats_in, settle, uuid_texts
 from ebbtide.store.events.key_index import KeyIndex, Keys
 
 # A checkpoint rewrites what the log holds and makes commits wait, so it is kept rare: below
@@ -189,7 +189,7 @@ class DuckDBEventStore(EventStore):
         reader = self._con.sql("SELECT event_uuid, tenant_id FROM events").to_arrow_reader(200_000)
         for batch in reader:
             if batch.num_rows:
-                yield _keys(batch.column(0), batch.column(1))
+                yield keys_of(batch.column(0), batch.column(1))
 
     def close(self) -> None:
         with self._lock:
@@ -204,14 +204,11 @@ class DuckDBEventStore(EventStore):
             index = self._index
             assert index is not None
             outcomes = np.full(batch.num_rows, Outcome.STORED, np.uint8)
-            keys = _keys(batch.column("event_uuid"), batch.column("tenant_id"))
-            suspects = index.suspects(keys)
-            repeats = _repeats(keys)
+            keys = keys_of(batch.column("event_uuid"), batch.column("tenant_id"))
+            suspects = index.suspects(keys) | repeats_in(keys)
             try:
-                if suspects.any() or repeats is not None:
-                    if repeats is not None:
-                        suspects |= repeats
-                    self._settle(batch, keys, np.flatnonzero(suspects), outcomes)
+                if suspects.any():
+                    settle(batch, np.flatnonzero(suspects), outcomes, self._stored)
                 new = outcomes == Outcome.STORED
                 if new.all():
                     self._insert(batch)
@@ -248,23 +245,7 @@ class DuckDBEventStore(EventStore):
         finally:
             con.unregister("incoming")
 
-    def _settle(
-        self, batch: pa.RecordBatch, keys: Keys, rows: np.ndarray, outcomes: Outcomes
-    ) -> None:
-        """Decide the suspects: compare each with the stored row, or with its first in the batch."""
-        suspects = batch.take(pa.array(rows)).to_pylist()
-        stored = self._stored(suspects)
-        for position, row in zip(rows, suspects, strict=True):
-            identity = (row["tenant_id"], row["event_uuid"])
-            first = stored.get(identity)
-            if first is None:
-                stored[identity] = row  # new: a later repeat in this batch meets this one
-            elif same_content(first, row):
-                outcomes[position] = Outcome.DUPLICATE
-            else:
-                outcomes[position] = Outcome.CONFLICT
-
-    def _stored(self, suspects: list[dict[str, Any]]) -> dict[tuple[str, bytes], dict[str, Any]]:
+    def _stored(self, suspects: list[Row]) -> dict[Identity, Row]:
         """The stored rows of these identities.
 
         A retry carries the timestamp of the first try, so a look between the suspects' own
@@ -282,10 +263,10 @@ class DuckDBEventStore(EventStore):
 
     def _find(
         self,
-        wanted: set[tuple[str, bytes]],
+        wanted: set[Identity],
         first: datetime | None,
         last: datetime | None,
-    ) -> dict[tuple[str, bytes], dict[str, Any]]:
+    ) -> dict[Identity, Row]:
         raw = pa.array([uuid for _, uuid in wanted], pa.binary(16))
         ids = pa.table({"wanted": pa.ExtensionArray.from_storage(pa.uuid(), raw)})
         bounds, params = "", {}
@@ -480,25 +461,9 @@ class DuckDBEventStore(EventStore):
         self.query("SELECT 1")
 
 
-def _keys(uuids: pa.Array, tenants: pa.Array) -> Keys:
-    storage = uuids.storage if isinstance(uuids, pa.ExtensionArray) else uuids
-    start = storage.offset * 16
-    raw = memoryview(storage.buffers()[1])[start : start + 16 * len(storage)]
-    coded = tenants.dictionary_encode()
-    return KeyIndex.keys_of_dictionary(
-        raw, coded.indices.to_numpy(zero_copy_only=False), coded.dictionary.to_pylist()
-    )
-
-
-def _keys_of(identities: set[tuple[str, bytes]]) -> Keys:
+def _keys_of(identities: set[Identity]) -> Keys:
     ordered = list(identities)
     return KeyIndex.keys(b"".join(uuid for _, uuid in ordered), [tenant for tenant, _ in ordered])
-
-
-def _repeats(keys: Keys) -> np.ndarray | None:
-    """Which rows share their key with another row of the batch; None when none does."""
-    values, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return None if len(values) == len(keys) else counts[inverse] > 1
 
 
 def _uuid_bytes(value: Any) -> bytes:
@@ -525,18 +490,9 @@ def _portable(table: pa.Table) -> pa.Table:
         elif isinstance(column.type, pa.OpaqueType) and column.type.type_name == "hugeint":
             column = _narrowed(column)
         elif isinstance(column.type, pa.UuidType):
-            column = pa.chunked_array([_uuid_texts(chunk) for chunk in column.chunks], pa.string())
+            column = pa.chunked_array([uuid_texts(chunk) for chunk in column.chunks], pa.string())
         columns.append(column)
     return pa.table(dict(zip(table.column_names, columns, strict=True)))
-
-
-def _uuid_texts(chunk: pa.ExtensionArray) -> pa.Array:
-    digits = chunk.storage.buffers()[1].to_pybytes()[chunk.offset * 16 :].hex()
-    texts = []
-    for at, valid in zip(range(0, 32 * len(chunk), 32), chunk.is_valid().to_pylist(), strict=True):
-        h = digits[at : at + 32]
-        texts.append(f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}" if valid else None)
-    return pa.array(texts, pa.string())
 
 
 def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray:
