@@ -82,6 +82,13 @@ def load_apart(table: pa.Table) -> tuple[list[dict[str, Any]], list[QuarantineEn
     return events.rows, state.entries, outcome
 
 
+def _is_huge(value: object) -> bool:
+    """Whether JSON data is, or has in a list, an integer beyond 64 bits."""
+    if isinstance(value, list):
+        return any(_is_huge(inner) for inner in value)
+    return type(value) is int and not -(2**63) <= value < 2**64
+
+
 def decide_by_row(table: pa.Table) -> tuple[list[Event], list[tuple[int, str]]]:
     """What the validator says of each row, read here in the plainest way."""
     events, reasons = [], []
@@ -107,6 +114,8 @@ def decide_by_row(table: pa.Table) -> tuple[list[Event], list[tuple[int, str]]]:
                 members = None
             if not isinstance(members, dict):
                 reason = "invalid_metadata"
+            elif any(_is_huge(value) for value in members.values()):
+                reason = "number_out_of_range"
             else:
                 metadata |= {k: v for k, v in members.items() if k not in metadata}
                 fields["metadata"] = metadata

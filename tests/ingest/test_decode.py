@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebbtide.domain.errors import BadRequest, BodyTooLarge, UnsupportedEncoding
-from ebbtide.ingest.decode import decode_events, decompress
+from ebbtide.ingest.decode import decode_events, decode_record, decompress
 
 EVENT = {"event_id": "e-1", "event_type": "LOGIN", "metadata": {"source": "guard"}}
 
@@ -88,8 +88,8 @@ def test_a_bad_record_waits_and_its_neighbours_do_not(text: str, reason: str) ->
         records = decode_events(body.encode())
         assert [record.reason for record in records] == [None, reason, None]
         assert records[0].fields == records[2].fields == EVENT
-        if records[1].raw:
-            assert records[1].raw.decode("utf-8", "surrogatepass") == text
+        if records[1].text:
+            assert records[1].text.decode("utf-8", "surrogatepass") == text
 
 
 @pytest.mark.parametrize(
@@ -173,3 +173,40 @@ def test_a_bomb_stops_at_the_limit(encoding: str, bomb: bytes) -> None:
 def test_a_broken_stream_is_refused(encoding: str, body: bytes) -> None:
     with pytest.raises(BadRequest):
         decompress(body, encoding)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"twice": 1, "twice" : 2}',
+        '{"twice" : 1, "twice": 2, "x": 3}',
+        '{"twice"\n: 1, "twice"\t:2}',
+        r'{"twice": 1, "twic\u0065": 2}',
+        '{"twice": ":", "twice" : 2}',
+    ],
+)
+def test_spaces_and_escapes_hide_no_repeated_key(text: str) -> None:
+    assert [one.reason for one in decode_events(text.encode())] == ["duplicate_key"]
+    assert decode_record(text.encode()).reason == "duplicate_key"
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**19 + 2**64, 10**4000])
+def test_a_number_is_judged_alike_by_both_readers(number: int) -> None:
+    plain = b'{"a": {"b": [%s]}}' % str(number).encode()
+    odd = b'[{"x": "\\ud800"}, ' + plain + b"]"
+    assert decode_events(plain)[0].reason == "number_out_of_range"
+    assert decode_events(odd)[1].reason == "number_out_of_range"
+
+
+@pytest.mark.parametrize("number", [2**64 - 1, -(2**63)])
+def test_64_bits_are_kept(number: int) -> None:
+    text = b'{"a": %s}' % str(number).encode()
+    assert decode_events(text)[0].fields == {"a": number}
+    assert decode_events(b'[{"x": "\\ud800"}, ' + text + b"]")[1].fields == {"a": number}
+
+
+@given(st.lists(OBJECTS, min_size=1, max_size=4), st.sampled_from([None, 1]))
+def test_every_record_can_be_had_as_it_came(objects: list[dict[str, object]], indent: int) -> None:
+    texts = [json.dumps(item, indent=indent) for item in objects]
+    records = decode_events(("[" + " , ".join(texts) + "\n]").encode())
+    assert [record.text.decode() for record in records] == texts

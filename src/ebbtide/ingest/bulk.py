@@ -64,6 +64,12 @@ class BulkOutcome:
         if len(self.examples) < EXAMPLES_MAX:
             self.examples.append(Example(line, reason))
 
+    def add(self, other: BulkOutcome) -> None:
+        """Count what another load did as well."""
+        self.counts.update(other.counts)
+        self.reasons.update(other.reasons)
+        self.examples = (self.examples + other.examples)[:EXAMPLES_MAX]
+
 
 @dataclass(slots=True)
 class _Checked:
@@ -215,7 +221,7 @@ class BulkLoader:
                 places.append(row)
             else:
                 tenant_id = (record.fields or {}).get("tenant_id")
-                raw = record.raw or to_json(record.fields)
+                raw = record.text or to_json(record.fields)
                 checked.held.append((row, source.entry(event.reason, raw, tenant_id, line)))
         if not events:
             return
@@ -258,7 +264,7 @@ class BulkLoader:
         """The row as quarantine keeps it: our JSON with the id it has here."""
         record = read_rows(checked.part, np.array([row]))[0]
         if record.fields is None:
-            return record.raw
+            return record.text
         if record.fields.get("event_id") is None:
             record.fields["event_id"] = to_texts(checked.derived_ids[row : row + 1])[0]
         return to_json(record.fields)

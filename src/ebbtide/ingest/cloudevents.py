@@ -19,7 +19,7 @@ from ebbtide.catalog.mapping import SourceMapping
 from ebbtide.domain.errors import BadRequest, UnsupportedEncoding
 from ebbtide.domain.event import Outcome
 from ebbtide.domain.ids import ID_MAX_CHARS
-from ebbtide.ingest.decode import DEPTH_MAX, decode_json, fault
+from ebbtide.ingest.decode import DEPTH_MAX, check_number, decode_json, fault
 from ebbtide.ingest.incoming import Aside, Incoming, Reading, write_raw
 from ebbtide.ingest.translate import SKIPPED, UNMAPPED, translate
 
@@ -70,12 +70,14 @@ def read_parsed(body: object, *, batched: bool, mapping: SourceMapping) -> Readi
 
     Raises:
         BadRequest: a structured body is no object, or a batch no list.
+        BodyTooLarge: a batch of more events than a request may hold.
     """
     if not batched and not isinstance(body, dict):
         raise BadRequest("send one CloudEvent as a JSON object")
     if batched and not isinstance(body, list):
         raise BadRequest("send a JSON list of CloudEvents")
     events = body if isinstance(body, list) else [body]
+    check_number(events)
     return Reading(tuple(_read_event(event, mapping) for event in events))
 
 

@@ -2,7 +2,8 @@
 
 The fast reader cannot say where a bad number stands and keeps the last of two equal keys, so a
 body that it refuses, or that may hold a repeated key, is read again by a slow and careful one.
-That one isolates each record, so that a single bad event never costs its neighbours.
+That one isolates each record, so that a single bad event never costs its neighbours; it also
+finds the text of a record that must be kept as it came.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Sized
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,10 +23,19 @@ from ebbtide.ingest.incoming import Incoming
 
 BODY_MAX_BYTES = 5 * 1024 * 1024  # after decompression; about 20,000 ordinary events
 DEPTH_MAX = 64  # objects and lists inside one another; deeper is no event
-INTEGER_DIGITS_MAX = 19  # beyond 64 bits neither the stores nor most JSON readers are exact
+RECORDS_MAX = 100_000  # more do not fit into a body unless they are too short to be events
+GZIP_PARTS_MAX = 100  # each costs a copy of what follows it; ordinary senders make one
+# Beyond 64 bits neither the stores nor most JSON readers are exact.
+INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
+_INTEGER_CHARS_MAX = 20
 
+_new = tuple.__new__
 _fast = msgspec.json.Decoder()
 _SPACED_COLON = re.compile(rb'"[ \t\r\n]+:')
+# A body seen so that every digit is a 0 and every space a blank: two cheap searches find what
+# needs a closer look.
+_SHAPE = bytes.maketrans(b"123456789\t\n\r", b"000000000   ")
+_LONG_INTEGER = b"0" * 19
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -54,10 +66,12 @@ def decompress(body: bytes, encoding: str | None, limit: int = BODY_MAX_BYTES) -
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:
-    out = []
+    out: list[bytes] = []
     size = 0
     rest = body
     while rest:
+        if len(out) == GZIP_PARTS_MAX:
+            raise BadRequest(f"the gzip stream has more than {GZIP_PARTS_MAX} parts")
         inflater = zlib.decompressobj(wbits=31)
         try:
             part = inflater.decompress(rest, limit + 1 - size)
@@ -95,12 +109,30 @@ def decode_json(body: bytes) -> Any:
         BadRequest: the body is no JSON, or nests too deep.
     """
     try:
-        return _fast.decode(body)
+        plain = _fast.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass  # the careful reader says what is wrong, or reads what the fast one cannot
     except RecursionError as error:
         raise BadRequest("the body nests too deep") from error
+    else:
+        if not _is_odd(body, plain):
+            return plain
     return _read_carefully(_text(body))
+
+
+def has_repeated_key(value: object) -> bool:
+    """Whether an object read by :func:`decode_json` has a key twice, at its own level."""
+    return isinstance(value, _Repeated)
+
+
+def check_number(records: Sized) -> None:
+    """Refuse a request of more records than events could be.
+
+    Raises:
+        BodyTooLarge: there are more than :data:`RECORDS_MAX`.
+    """
+    if len(records) > RECORDS_MAX:
+        raise BodyTooLarge(f"a request holds at most {RECORDS_MAX} events")
 
 
 def decode_events(body: bytes) -> list[Incoming]:
@@ -115,6 +147,7 @@ def decode_events(body: bytes) -> list[Incoming]:
 
     Raises:
         BadRequest: the body is no JSON at all, or JSON of another shape.
+        BodyTooLarge: it holds more than :data:`RECORDS_MAX` records.
     """
     if body[:3] == _BOM:
         body = body[3:]
@@ -130,9 +163,10 @@ def decode_events(body: bytes) -> list[Incoming]:
         items = plain["events"] if is_wrapped else [plain]
     if type(items) is not list:
         raise BadRequest('send one event, a list of events, or {"events": [...]}')
+    check_number(items)
     if not _is_flat(body, plain, items, is_wrapped) and _is_odd(body, plain):
         return _split_carefully(_text(body))
-    return _plain(items)
+    return _plain(items, _Texts(body))
 
 
 def decode_record(text: bytes) -> Incoming:
@@ -159,12 +193,27 @@ def decode_record(text: bytes) -> Incoming:
         return Incoming(None, text, "invalid_json")
 
 
-def _plain(items: list[Any]) -> list[Incoming]:
+class _Texts:
+    """The records of a body as they came, found only when one of them must be kept."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._texts: list[bytes] | None = None
+
+    def __getitem__(self, position: int) -> bytes:
+        if self._texts is None:
+            self._texts = [one.text for one in _split_carefully(_text(self._body))]
+        return self._texts[position]
+
+
+def _plain(items: list[Any], texts: _Texts) -> list[Incoming]:
+    find = texts.__getitem__
+    # tuple.__new__ skips the argument handling of the named tuple: a microsecond an event.
     return [
-        Incoming(item, b"", None)
+        _new(Incoming, (item, partial(find, position), None))
         if type(item) is dict
-        else Incoming(None, msgspec.json.encode(item), "not_an_object")
-        for item in items
+        else Incoming(None, partial(find, position), "not_an_object")
+        for position, item in enumerate(items)
     ]
 
 
@@ -175,6 +224,9 @@ def _is_flat(body: bytes, plain: Any, items: list[Any], is_wrapped: bool) -> boo
     that :func:`_is_odd` has to look.
     """
     if b"\\" in body or body.count(b"[") > DEPTH_MAX:
+        return False
+    shape = body.translate(_SHAPE)
+    if b" :" in shape or _LONG_INTEGER in shape:
         return False
     num_keys = len(plain) if is_wrapped else 0
     for item in items:
@@ -191,23 +243,23 @@ def _is_odd(body: bytes, plain: Any) -> bool:
     """Whether a body that the fast reader took needs the careful one all the same.
 
     Equal keys in one object: the fast reader keeps the last. A colon follows a quote after
-    every key, and nowhere else once escapes are gone; so too few keys read means one stood twice.
+    every key, so too few keys read means that one stood twice.
     """
-    num_keys, depth = _keys_and_depth(plain)
-    if depth > DEPTH_MAX:
+    num_keys = _num_keys(plain)
+    if num_keys is None:
         return True
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    num_colons = body.count(b'":')
-    if num_colons != num_keys:
-        num_colons += len(_SPACED_COLON.findall(body))
-    return num_colons != num_keys
+    # Both kinds of colon, also when one kind alone makes the sum right: a repeated key and a
+    # spaced one would hide each other.
+    return body.count(b'":') + len(_SPACED_COLON.findall(body)) != num_keys
 
 
-def _keys_and_depth(value: Any) -> tuple[int, int]:
-    """How many keys a decoded document has, and how deep it nests."""
-    num_keys = depth = 0
-    level = [value]
+def _num_keys(value: Any) -> int | None:
+    """How many keys a decoded document has; None when it nests too deep or has a huge integer."""
+    num_keys = 0
+    depth = -1  # the list around the document is none of its own
+    level: list[Any] = [[value]]
     while level:
         below: list[Any] = []
         for item in level:
@@ -217,11 +269,16 @@ def _keys_and_depth(value: Any) -> tuple[int, int]:
             else:
                 inner = item
             for one in inner:
-                if type(one) is dict or type(one) is list:
+                kind = type(one)
+                if kind is dict or kind is list:
                     below.append(one)
+                elif kind is int and not INTEGER_MIN <= one <= INTEGER_MAX:
+                    return None
         depth += 1
+        if depth > DEPTH_MAX:
+            return None
         level = below
-    return num_keys, depth
+    return num_keys
 
 
 # -- the careful reader ------------------------------------------------------------------------
@@ -248,7 +305,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int | _TooLong:
-    return int(digits) if len(digits.lstrip("-")) <= INTEGER_DIGITS_MAX else _TooLong(digits)
+    if len(digits) <= _INTEGER_CHARS_MAX and INTEGER_MIN <= (number := int(digits)) <= INTEGER_MAX:
+        return number
+    return _TooLong(digits)
 
 
 _careful = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer)
@@ -307,6 +366,7 @@ def _items(text: str, start: int) -> tuple[list[Incoming], int]:
         except ValueError as error:
             raise BadRequest("the body is not JSON") from error
         records.append(_record(value, text[at:after]))
+        check_number(records)
         at = _skip(text, after)
         mark = text[at : at + 1]
         if mark == "]":

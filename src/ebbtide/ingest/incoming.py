@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,13 +22,18 @@ class Incoming(NamedTuple):
     """One record of a request, before anybody judged whether it is an event.
 
     ``fields`` is our canonical JSON object for the validator, None when there is none and
-    ``reason`` says why. ``raw`` is what quarantine keeps; empty when it is just ``fields``
-    written as JSON.
+    ``reason`` says why. ``raw`` is what quarantine keeps, or how to find it when it is wanted;
+    empty when it is just ``fields`` written as JSON.
     """
 
     fields: dict[str, Any] | None
-    raw: bytes
+    raw: bytes | Callable[[], bytes]
     reason: str | None
+
+    @property
+    def text(self) -> bytes:
+        """What quarantine keeps; empty when it is just ``fields`` written as JSON."""
+        return self.raw if isinstance(self.raw, bytes) else self.raw()
 
 
 class Aside(NamedTuple):

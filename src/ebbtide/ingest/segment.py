@@ -17,7 +17,13 @@ from ebbtide.domain.event import FUTURE_TOLERANCE_S, Outcome
 from ebbtide.domain.ids import ID_MAX_CHARS, to_uuid_text
 from ebbtide.domain.tenant import Contact, Fact, Origin, Sighting, to_price_usd
 from ebbtide.domain.time import EPOCH, format_instant, parse_instant
-from ebbtide.ingest.decode import DEPTH_MAX, decode_json, fault
+from ebbtide.ingest.decode import (
+    DEPTH_MAX,
+    check_number,
+    decode_json,
+    fault,
+    has_repeated_key,
+)
 from ebbtide.ingest.incoming import IN_DIRECTORY, Aside, Incoming, Reading, write_raw
 from ebbtide.ingest.translate import SKIPPED, UNMAPPED, translate
 from ebbtide.store.events.base import ORIGINAL_TIMESTAMP
@@ -57,6 +63,7 @@ def read(
 
     Raises:
         BadRequest: the body is not an object, or a batch without a list.
+        BodyTooLarge: a batch of more messages than a request may hold.
     """
     if not isinstance(body, dict):
         raise BadRequest("send a JSON object")
@@ -65,8 +72,11 @@ def read(
     if call == "batch":
         messages = body.get("batch")
         around = {name: body[name] for name in ("sentAt", "context") if body.get(name) is not None}
+        if has_repeated_key(body):
+            raise BadRequest("a key stands twice in the body")
     if not isinstance(messages, list):
         raise BadRequest('send {"batch": [...]}')
+    check_number(messages)
     reader = _Reader(received_at, mapping, bound_tenant, around)
     read_messages = tuple(reader.message(message) for message in messages)
     return Reading(read_messages, tuple(reader.sightings))
