@@ -11,7 +11,7 @@ from ebbtide.domain.errors import BadRequest
 from ebbtide.domain.event import Outcome
 from ebbtide.domain.quarantine import QuarantineFilter, QuarantineRow, ReleaseResult
 from ebbtide.ingest import cloudevents, segment
-from ebbtide.ingest.decode import decode_events
+from ebbtide.ingest.decode import decode_record
 from ebbtide.ingest.incoming import Incoming, Reading
 from ebbtide.ingest.ingestor import Ingestor
 from ebbtide.ingest.mappings import Mappings
@@ -131,12 +131,9 @@ def _reread(row: QuarantineRow, mappings: Mapping[str, SourceMapping]) -> Readin
             )
         if door == "cloudevents":
             return cloudevents.reread(entry.raw, mapping=mappings["cloudevents"])
-        records = decode_events(entry.raw)
-        if len(records) == 1:
-            return Reading((_mapped(records[0], mappings.get(source)),))
-    except BadRequest:
-        pass  # it is as unreadable as it was; the reason below says so
-    return Reading((Incoming(None, entry.raw, "invalid_json"),))
+    except BadRequest:  # it is as unreadable as it was
+        return Reading((Incoming(None, entry.raw, "invalid_json"),))
+    return Reading((_mapped(decode_record(entry.raw), mappings.get(source)),))
 
 
 def _mapped(record: Incoming, mapping: SourceMapping | None) -> Incoming:
