@@ -52,7 +52,7 @@ KNOWN_FIELDS = frozenset(
 
 _FUTURE = timedelta(seconds=FUTURE_TOLERANCE_S)
 _COST_STEP = Decimal(1).scaleb(-COST_DECIMALS)
-_DECIMAL_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_DECIMAL_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 _new = tuple.__new__
 _PROMOTED_AT = {name: position for position, name in enumerate(PROMOTED_METADATA)}
