@@ -15,6 +15,9 @@ from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import format_instant
 
 
+PRICE_USD_MAX = Decimal(10) ** 12  # above it a price is a mistake, and no float that JSON has
+
+
 class Origin(StrEnum):
     """Where a fact came from. An edit by hand outranks an event of the same instant."""
 
@@ -177,14 +180,14 @@ def facts_from_event(event: Event) -> list[Fact]:
 
 
 def to_price_usd(value: Any) -> Decimal | None:
-    """Read a price in USD; None when the value is not a finite number of at least 0."""
+    """Read a price in USD; None when the value is no number of 0 to :data:`PRICE_USD_MAX`."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
         price = Decimal(str(value))
     except (InvalidOperation, ValueError):  # ValueError: an int of more than 4,300 digits
         return None
-    return price if price.is_finite() and price >= 0 else None
+    return price if price.is_finite() and 0 <= price <= PRICE_USD_MAX else None
 
 
 def _rank(fact: Fact) -> tuple[datetime, bool, bool, str]:
@@ -204,8 +207,8 @@ def _check_text(name: str, value: Any) -> None:
 
 
 def _check_price(name: str, value: Any) -> None:
-    if not isinstance(value, Decimal) or not value.is_finite() or value < 0:
-        raise ValueError(f"{name} must be a finite Decimal of at least 0")
+    if not isinstance(value, Decimal) or to_price_usd(value) is None:
+        raise ValueError(f"{name} must be a Decimal of 0 to {PRICE_USD_MAX}")
 
 
 def _check_instant(name: str, value: Any) -> None:

@@ -7,6 +7,7 @@ import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from ebbtide.domain.errors import BadRequest
@@ -16,6 +17,7 @@ from ebbtide.domain.time import EPOCH, format_instant, parse_instant
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore
 
 PAGE_MAX = 1000
+_COST_SHOWN = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ def to_json(event: Event) -> dict[str, Any]:
         "entity_id": event.entity_id,
         "severity": event.severity,
         "latency_ms": event.latency_ms,
-        "cost_usd": None if event.cost_usd is None else float(round(event.cost_usd, 6)),
+        "cost_usd": None
+        if event.cost_usd is None
+        else float(event.cost_usd.quantize(_COST_SHOWN, ROUND_HALF_UP)),
         "source": event.source,
         "metadata": json.loads(event.metadata_json),
     }
