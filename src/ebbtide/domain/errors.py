@@ -79,6 +79,12 @@ class MappingError(EbbtideError):
     code = "mapping-error"
 
 
+class ImportFailed(EbbtideError):
+    """A file cannot be imported (any further); the message names it and says where."""
+
+    code = "import-failed"
+
+
 class BadRequest(EbbtideError):
     """The request as a whole cannot be read (its events were never seen)."""
 

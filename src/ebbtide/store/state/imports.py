@@ -71,6 +71,13 @@ class Imports:
                 ).one()
             )
 
+    def find(self, import_key: str) -> ImportProgress | None:
+        """The import with this key; None when it was never begun."""
+        query = sa.select(IMPORTS).where(IMPORTS.c.import_key == import_key)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _from_row(row)
+
     def save(self, progress: ImportProgress) -> None:
         """Write down how far an import is; call it when the chunk's events are durable.
 
