@@ -2,7 +2,8 @@
 
 One statement stores a batch: it inserts what is new, adds exactly that to the roll-up, and says
 which rows were known already. So a commit costs one round trip and one flush of the log, and
-there is no moment at which events and roll-up differ.
+there is no moment at which events and roll-up differ. Measured against COPY into a staging table,
+the arrays of this statement cost the server about the same per row, and no second table.
 """
 
 from __future__ import annotations
@@ -404,7 +405,11 @@ def _cast(value: Any) -> str:
 
 
 def _is_whole(values: Iterable[Decimal | None]) -> bool:
-    """Whether a numeric column is a sum of integers: no value has digits after the point."""
+    """Whether a numeric column is a sum of integers: no value has digits after the point.
+
+    PostgreSQL sums bigints to the same type as decimals, but keeps the ten digits of a cost even
+    when it is zero. So a conditional sum of cost must leave its other branch null, not a bare 0.
+    """
     return all(value is None or value.as_tuple().exponent == 0 for value in values)
 
 
