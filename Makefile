@@ -38,6 +38,7 @@ chaos: .venv/ready ## kill the server under load, fill its disk, and count what 
 docs: .venv/ready ## write the generated pages and modules anew
 	$(BIN)/python -m ebbtide.catalog.reference > .venv/page && cp .venv/page docs/reference/event-types.md
 	$(BIN)/python -m ebbtide.client.generate
+	$(BIN)/python tools/reference_pages.py
 
 accept: docs ## take today's output as the expected one, and show what changed
 	EBBTIDE_ACCEPT=1 $(PYTEST) $(ARGS)
