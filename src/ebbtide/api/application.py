@@ -34,9 +34,14 @@ from ebbtide.domain.errors import EbbtideError
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+
+async def _root(_: Request) -> Response:
+    return JSONResponse({"name": "ebbtide", "api": "/openapi.json", "ready": "/health/ready"})
+
+
 #: Routes on the hot path or outside of JSON: plain handlers, (methods, path, handler).
 PLAIN_ROUTES: list[tuple[list[str], str, Handler]] = [
-    (["GET"], "/", lambda request: _root(request)),
+    (["GET"], "/", _root),
     (["POST"], "/v1/events", events.post_events),
     (["POST"], "/v1/bulk", bulk.post_bulk),
     (["POST"], "/v1/cloudevents", cloudevents.post_cloudevents),
@@ -66,6 +71,7 @@ def build_application(services: Services) -> Application:
         docs_url=None,  # the stock pages load scripts from other hosts
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # a redirect would be built from a Host header that anybody can set
         telemetry=_SILENT,
     )
     app.state.services = services
@@ -79,10 +85,6 @@ def build_application(services: Services) -> Application:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, problems.on_fault)
     return app
-
-
-async def _root(_: Request) -> Response:
-    return JSONResponse({"name": "ebbtide", "api": "/openapi.json", "ready": "/health/ready"})
 
 
 async def _openapi(request: Request) -> Response:

@@ -124,7 +124,7 @@ def presented_key(connection: HTTPConnection) -> str | None:
     """The key in a request's headers: X-API-Key, Bearer, or the user name of Basic.
 
     Returns:
-        None when there is none, or when two different headers carry one: nobody guesses
+        None when there is none; empty, which no key is, when there are several: nobody guesses
         which was meant.
     """
     headers = connection.headers
@@ -137,7 +137,9 @@ def presented_key(connection: HTTPConnection) -> str | None:
             given.append(_basic_user(rest.strip()))
         else:
             given.append("")
-    return given[0] if len(given) == 1 and given[0] else None
+    if not given:
+        return None
+    return given[0] if len(given) == 1 else ""
 
 
 def _basic_user(encoded: str) -> str:
@@ -168,7 +170,10 @@ def authorize(
         Unauthorized: no valid key.
         Forbidden: a valid key without the scope.
     """
-    key = authenticator.check(presented_key(connection) or text or "", address_of(connection))
+    presented = presented_key(connection)
+    if presented is None:
+        presented = text or ""
+    key = authenticator.check(presented, address_of(connection))
     if not key.allows(scope):
         raise Forbidden(f"this key lacks the scope {scope.value!r}")
     return key

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from starlette.requests import Request
 
 from ebbtide.api.auth import authorize
 from ebbtide.api.services import Services, services_of
+from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.domain.keys import ApiKey, Scope
 from ebbtide.domain.time import parse_instant
 
@@ -34,16 +36,27 @@ def writer(request: Request) -> ApiKey:
     return authorize(services_of(request).authenticator, request, Scope.INGEST)
 
 
-def _read(value: object) -> object:
-    # In a query string a plus sign reads as a space: 09:00:00+01:00 arrives as 09:00:00 01:00.
-    return parse_instant(value.replace(" ", "+")) if isinstance(value, str) else value
+def _instant(value: object) -> object:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        # In a query string a plus sign reads as a space: 09:00:00+01:00 arrives as
+        # 09:00:00 01:00. The error does not repeat the value, as the parser's own would.
+        for text in (value, "+".join(value.rsplit(" ", 1))):
+            with suppress(ValueError):
+                return parse_instant(text)
+    raise ValueError("send a moment with its offset, such as 2026-03-12T08:00:00Z")
 
 
-def _aware(value: datetime | None) -> datetime | None:
-    if value is not None and value.tzinfo is None:
-        raise ValueError("the time names no offset (add Z for UTC)")
-    return value
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("it has a NUL character")
+    return text
 
 
 #: A moment in a query or body, with its offset.
-Instant = Annotated[datetime | None, BeforeValidator(_read), AfterValidator(_aware)]
+Instant = Annotated[datetime | None, BeforeValidator(_instant)]
+#: A tenant's id in a body, in any spelling.
+TenantId = Annotated[
+    str, Field(min_length=1, max_length=ID_MAX_CHARS), AfterValidator(_without_nul)
+]

@@ -23,6 +23,7 @@ _STATUS: list[tuple[type[errors.EbbtideError], int, str]] = [
     (errors.Forbidden, 403, "This key may not do that"),
     (errors.NotFound, 404, "Not found"),
     (errors.Unprocessable, 422, "The request cannot be used as it is"),
+    (errors.MappingError, 422, "A mapping file cannot be used"),
     (errors.ReceiveTimeout, 408, "The request took too long to arrive"),
     (errors.BadRequest, 400, "The request cannot be read"),
     (
@@ -90,6 +91,7 @@ async def on_http_error(_: Request, error: Exception) -> Response:
     """Exception handler for what the router refuses (404, 405)."""
     assert isinstance(error, HTTPException)
     titles = {
+        400: ("bad-request", "The request cannot be read"),
         404: ("not-found", "Not found"),
         405: ("method-not-allowed", "Method not allowed"),
     }

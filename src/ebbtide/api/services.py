@@ -39,6 +39,7 @@ class Services:
     authenticator: Authenticator
     clock: Callable[[], datetime]
     data_dir: Path
+    receive_deadline_s: float
 
 
 def services_of(request: Request) -> Services:

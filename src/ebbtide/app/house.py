@@ -79,7 +79,7 @@ class House:
             validator = Validator(catalog)
             writer = Writer(events, state, directory, accounting)
             stack.callback(writer.close)
-            ingestor = Ingestor(validator, writer, directory)
+            ingestor = Ingestor(validator, writer)
             self.services = Services(
                 catalog=catalog,
                 events=events,
@@ -94,6 +94,7 @@ class House:
                 authenticator=Authenticator(state, clock),
                 clock=clock,
                 data_dir=settings.data_dir,
+                receive_deadline_s=settings.receive_deadline_s,
             )
             self.first_key = self._first_key(make_first_key)
             self._stack = stack.pop_all()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -19,15 +21,21 @@ from ebbtide.app.data_dir import RunningServer
 from ebbtide.app.house import House
 from ebbtide.domain.errors import SettingsError
 
-HEADER_DEADLINE_S = 10.0  # the server library would wait for ever for a header that trickles
 KEEP_ALIVE_S = 75  # idle connections; longer than a scrape or flush interval
 DRAIN_S = 10  # requests under way get this long when we are told to stop
 
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that hangs up on a request whose header does not arrive in time."""
+    """HTTP/1.1 that hangs up on a request whose header does not arrive in time.
+
+    The server library itself would wait for ever for a header that trickles.
+    """
 
     _deadline: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, header_deadline_s: float, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._header_deadline_s = header_deadline_s
 
     def connection_made(self, transport: Any) -> None:
         """A new connection: its first header is due."""
@@ -51,7 +59,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _arm(self) -> None:
-        self._deadline = self.loop.call_later(HEADER_DEADLINE_S, self._expire)
+        self._deadline = self.loop.call_later(self._header_deadline_s, self._expire)
 
     def _disarm(self) -> None:
         if self._deadline is not None:
@@ -98,7 +106,9 @@ def _server(house: House) -> uvicorn.Server:
     config = uvicorn.Config(
         build_application(house.services),
         loop="uvloop",
-        http=DeadlineProtocol,
+        http=partial(  # type: ignore[arg-type]  # any factory of protocols will do
+            DeadlineProtocol, header_deadline_s=house.settings.header_deadline_s
+        ),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -122,7 +132,13 @@ def _announce(house: House, listener: socket.socket) -> RunningServer:
 def serve(house: House, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered first."""
     _announce(house, listener)
-    _server(house).run(sockets=[listener])
+    # Once drained, the server library raises the signal again for whoever waits for it. That
+    # must end this call, not the process: the house is to be closed after it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _server(house).run(sockets=[listener])
+    except KeyboardInterrupt:
+        return
 
 
 @contextmanager

@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     duckdb_memory_mb: int = Field(
         512, ge=64, description="Memory DuckDB may use, caches included, in MB."
     )
+    header_deadline_s: float = Field(
+        10.0, gt=0, description="Seconds in which the header of a request must arrive."
+    )
+    receive_deadline_s: float = Field(
+        30.0, gt=0, description="Seconds in which the body of a request must arrive."
+    )
     url: str | None = Field(
         None,
         description="Server that the command line talks to; default: the one on this folder.",

@@ -20,7 +20,8 @@ def parse_instant(text: str) -> datetime:
         The moment in UTC.
 
     Raises:
-        ValueError: the text is no date and time, or it names no offset.
+        ValueError: the text is no date and time, names no offset, or lies outside of the years
+            1 to 9999 in UTC.
 
     Example:
         >>> parse_instant("2026-03-12T09:00:00+01:00").isoformat()
@@ -29,7 +30,10 @@ def parse_instant(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("the time names no offset (add Z for UTC)")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the time lies outside of the calendar") from error
 
 
 def floor_hour(moment: datetime) -> datetime:

@@ -7,10 +7,10 @@ from concurrent.futures import Future
 from datetime import datetime
 
 from ebbtide.domain.event import Event
-from ebbtide.domain.ids import to_uuid_text
+from ebbtide.domain.ids import ID_MAX_CHARS, to_uuid_text
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.tenant import Sighting
-from ebbtide.ingest.directory import Directory, tenant_uuid
+from ebbtide.ingest.directory import tenant_uuid
 from ebbtide.ingest.incoming import Incoming
 from ebbtide.ingest.result import Result
 from ebbtide.ingest.validate import Rejection, Validator
@@ -20,10 +20,9 @@ from ebbtide.ingest.writer import Held, Refused, Submission, Writer
 class Ingestor:
     """What every door calls with the records it has read."""
 
-    def __init__(self, validator: Validator, writer: Writer, directory: Directory) -> None:
+    def __init__(self, validator: Validator, writer: Writer) -> None:
         self._validator = validator
         self._writer = writer
-        self._directory = directory
 
     def submit(
         self,
@@ -83,7 +82,6 @@ class Ingestor:
         generated: set[int],
     ) -> list[Event | Held | Refused]:
         check = self._validator.check
-        erased = bool(self._directory.erasures)
         bound_uuid = None if bound_tenant is None else to_uuid_text(bound_tenant)
         entries: list[Event | Held | Refused] = []
         for record in incoming:
@@ -97,8 +95,8 @@ class Ingestor:
                 generated.add(len(entries))
             event = check(fields, received_at=received_at, default_source=default_source)
             if type(event) is Rejection:
-                tenant_id = _text(fields.get("tenant_id"))
-                event_id = _text(fields.get("event_id"))
+                tenant_id = _id(fields.get("tenant_id")) or bound_tenant
+                event_id = _id(fields.get("event_id"))
                 if bound_uuid is not None and tenant_id and tenant_uuid(tenant_id) != bound_uuid:
                     entries.append(Refused("tenant_mismatch", event_id))
                 else:
@@ -107,12 +105,10 @@ class Ingestor:
             assert type(event) is Event
             if bound_uuid is not None and tenant_uuid(event.tenant_id) != bound_uuid:
                 entries.append(Refused("tenant_mismatch", event.event_id))
-            elif erased and self._directory.is_erased(event):
-                entries.append(Refused("erased_tenant", event.event_id))
             else:
                 entries.append(event)
         return entries
 
 
-def _text(value: object) -> str | None:
-    return value if type(value) is str and value else None
+def _id(value: object) -> str | None:
+    return value if type(value) is str and 0 < len(value) <= ID_MAX_CHARS else None

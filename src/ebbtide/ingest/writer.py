@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
@@ -104,6 +105,7 @@ class Writer:
         self._waiting_events = 0
         self._ready = threading.Condition()
         self._closing = False
+        self._writing = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="ebbtide-writer", daemon=True)
         self._thread.start()
 
@@ -119,6 +121,8 @@ class Writer:
                 raise StoreUnavailable("the server is shutting down")
             if self._waiting_events + len(submission.entries) > WAITING_EVENTS_MAX:
                 raise IngestOverloaded("too many events wait for the disk", retry_after_s=1)
+            # A caller that hangs up must not cancel what the thread is about to answer.
+            submission.results.set_running_or_notify_cancel()
             self._waiting.append(submission)
             self._waiting_events += len(submission.entries)
             self._ready.notify()
@@ -133,6 +137,12 @@ class Writer:
     def is_alive(self) -> bool:
         """Whether the thread still runs."""
         return self._thread.is_alive()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Write nothing while the block runs; what is erased in it stays out afterwards."""
+        with self._writing:
+            yield
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Write what waits, then stop."""
@@ -177,7 +187,8 @@ class Writer:
 
     def _finish(self, group: list[Submission]) -> None:
         try:
-            answers = self._commit(group)
+            with self._writing:
+                answers = self._commit(group)
         except StoreUnavailable as error:
             for submission in group:
                 submission.results.set_exception(error)
@@ -200,6 +211,9 @@ class Writer:
             log.warning("store.upkeep_failed", code=error.code, detail=str(error))
 
     def _commit(self, group: list[Submission]) -> list[list[Result]]:
+        if self._directory.erasures:
+            for submission in group:
+                submission.entries = [self._without_erased(one) for one in submission.entries]
         events = [e for s in group for e in s.entries if type(e) is Event]
         events = self._directory.with_canonical_tenants(events)
         codes, refusals = self._append(events) if events else (np.zeros(0, np.uint8), {})
@@ -239,6 +253,13 @@ class Writer:
         if sightings:
             self._directory.apply(sightings)
         return answers
+
+    def _without_erased(self, entry: Event | Held | Refused) -> Event | Held | Refused:
+        # Asked here and not before: an event that waited while its tenant was erased must not
+        # come after it.
+        if isinstance(entry, Event) and self._directory.is_erased(entry):
+            return Refused("erased_tenant", entry.event_id)
+        return entry
 
     def _append(self, events: list[Event]) -> tuple[Outcomes, dict[int, str]]:
         """Append a group; a row that the engine itself refuses is isolated by halving."""

@@ -7,14 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ebbtide.api.dependencies import Instant, admin, services
+from ebbtide.api.dependencies import Instant, TenantId, admin, services
+from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.services import Services
 from ebbtide.domain.errors import Unprocessable
 from ebbtide.domain.ids import ID_MAX_CHARS
-from ebbtide.domain.keys import ApiKey, parse_scopes
+from ebbtide.domain.keys import ApiKey, Scope
 from ebbtide.domain.time import format_instant
 
-router = APIRouter(tags=["keys"], dependencies=[Depends(admin)])
+router = APIRouter(tags=["keys"], dependencies=[Depends(admin)], route_class=JsonRoute)
 House = Annotated[Services, Depends(services)]
 
 
@@ -27,8 +28,8 @@ class KeyRequest(BaseModel):
     )
 
     name: str = Field(min_length=1, max_length=ID_MAX_CHARS)
-    scopes: list[str] = Field(description="Any of ingest, read, jobs:run, admin.")
-    tenant_id: str | None = Field(None, min_length=1, max_length=ID_MAX_CHARS)
+    scopes: list[Scope] = Field(min_length=1, description="Any of ingest, read, jobs:run, admin.")
+    tenant_id: TenantId | None = None
     expires_at: Instant = None
 
 
@@ -38,7 +39,7 @@ def create_key(request: KeyRequest, house: House, response: Response) -> dict[st
     try:
         made = house.state.keys.create(
             request.name,
-            parse_scopes(request.scopes),
+            request.scopes,
             house.clock(),
             tenant_id=request.tenant_id,
             expires_at=request.expires_at,

@@ -8,12 +8,15 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from ebbtide.api.dependencies import admin, reader, services
+from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.services import Services
+from ebbtide.domain.errors import Unprocessable
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.quarantine import QuarantineFilter, QuarantineRow, QuarantineStatus
 from ebbtide.domain.time import format_instant
 
-router = APIRouter(tags=["quarantine"])
+router = APIRouter(tags=["quarantine"], route_class=JsonRoute)
+RowNumber = Annotated[int, Field(ge=1, lt=2**63)]
 House = Annotated[Services, Depends(services)]
 
 
@@ -25,7 +28,7 @@ class Selection(BaseModel):
         json_schema_extra={"examples": [{"reason": "unknown_event_type"}]},
     )
 
-    ids: list[int] | None = Field(None, max_length=100_000)
+    ids: list[RowNumber] | None = Field(None, max_length=100_000)
     reason: str | None = None
     tenant_id: str | None = None
     door: str | None = None
@@ -44,7 +47,9 @@ def list_quarantine(
     tenant_id: str | None = None,
     door: str | None = None,
     status: QuarantineStatus | None = QuarantineStatus.PENDING,
-    cursor: Annotated[int | None, Query(ge=1, description="next_cursor of the page before")] = None,
+    cursor: Annotated[
+        int | None, Query(ge=1, lt=2**63, description="next_cursor of the page before")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """Rows with their raw text and reason, and how many wait for each reason.
@@ -95,7 +100,12 @@ def release(
 def discard(
     house: House, key: Annotated[ApiKey, Depends(admin)], selection: Selection
 ) -> dict[str, Any]:
-    """A person's decision that these are no events; nothing is deleted."""
+    """A person's decision that these are no events; nothing is deleted.
+
+    The selection must name something: giving up everything that waits would be a slip.
+    """
+    if not selection.model_dump(exclude_none=True):
+        raise Unprocessable("say which rows are meant: ids, reason, tenant_id or door")
     num = house.state.quarantine.discard(
         selection.to_filter(QuarantineStatus.PENDING), house.clock()
     )

@@ -12,16 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from ebbtide.api.dependencies import Instant, admin, reader, services
+from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.services import Services
 from ebbtide.domain.errors import NotFound, Unprocessable
 from ebbtide.domain.event import Outcome
 from ebbtide.domain.ids import ID_MAX_CHARS, to_uuid_text
 from ebbtide.domain.keys import ApiKey
-from ebbtide.domain.tenant import Contact, Fact, Origin, Tenant
+from ebbtide.domain.tenant import PRICE_USD_MAX, Contact, Fact, Origin, Tenant
 from ebbtide.domain.time import format_instant
 from ebbtide.ingest.incoming import Incoming
 
-router = APIRouter(tags=["tenants"])
+router = APIRouter(tags=["tenants"], route_class=JsonRoute)
 House = Annotated[Services, Depends(services)]
 
 
@@ -55,7 +56,7 @@ class TenantBody(BaseModel):
 
     name: str | None = Field(None, max_length=500)
     plan: str | None = Field(None, max_length=200)
-    price_usd: Decimal | None = Field(None, ge=0, description="Per 30 days.")
+    price_usd: Decimal | None = Field(None, ge=0, le=PRICE_USD_MAX, description="Per 30 days.")
     started: Instant = None
     cancelled: Instant = None
     contacts: list[ContactBody] | None = Field(None, max_length=100)
@@ -70,7 +71,11 @@ def list_tenants(
 ) -> dict[str, Any]:
     """A page of tenants; a key bound to one tenant sees that one."""
     if key.tenant_id is not None:
-        return {"tenants": [shown(_get(house, key.tenant_id))], "next_cursor": None}
+        try:
+            own = [shown(_get(house, key.tenant_id))]
+        except NotFound:
+            own = []  # a key can be made before its tenant's first event
+        return {"tenants": own, "next_cursor": None}
     tenants = house.state.tenants.list(after=cursor, limit=limit + 1)
     more = len(tenants) > limit
     return {
@@ -104,12 +109,12 @@ async def put_tenant(
         raise Unprocessable("a tenant id has 1 to 200 characters")
     now = house.clock()
     said = body.model_dump(exclude_unset=True)
-    if body.cancelled is not None:
-        await _store_cancellation(house, tenant_id, body, key)
     try:
         facts = [Fact(name, value, now, Origin.API) for name, value in _facts(said, body).items()]
     except ValueError as error:
         raise Unprocessable(str(error)) from error
+    if body.cancelled is not None:
+        await _store_cancellation(house, tenant_id, body, key)
     return shown(await run_in_threadpool(house.state.tenants.put, tenant_id, facts, now))
 
 
@@ -129,8 +134,11 @@ def erase_tenant(
     uuid = to_uuid_text(tenant_id)
     spelling = house.state.tenants.spellings([uuid]).get(uuid, tenant_id)
     now = house.clock()
-    house.directory.erase(tenant_id, now)
-    num = house.events.erase_tenant(spelling)
+    # Events first: when the directory cannot be reached then, the caller is told so and finds
+    # the tenant still there to erase. The other way round the events would have lost their name.
+    with house.writer.paused():
+        num = house.events.erase_tenant(spelling)
+        house.directory.erase(tenant_id, now)
     house.authenticator.forget()
     return {
         "tenant_id": spelling,
@@ -158,6 +166,7 @@ async def _store_cancellation(
         received_at=house.clock(),
         key=key,
         default_source="directory",
+        holds=False,  # the caller is told at once; nothing has to wait
     )
     result = (await asyncio.wrap_future(future))[0]
     if result.outcome not in (Outcome.STORED, Outcome.DUPLICATE):
