@@ -36,7 +36,9 @@ from ebbtide.ingest.validate import Rejection, Validator
 from ebbtide.store.events.base import EVENT_SCHEMA, EventStore, Outcomes, to_batch
 from ebbtide.store.state.base import StateStore
 
-BATCH_ROWS = 50_000  # one commit: large enough to be cheap, short enough not to hold up others
+# One commit is one row group of DuckDB: that many rows go straight into the file, compressed, and
+# not through its log first. Half the work for each row.
+BATCH_ROWS = 122_880
 EXAMPLES_MAX = 20  # reasons said with their line
 
 log = structlog.get_logger(__name__)

@@ -29,8 +29,8 @@ from ebbtide.ingest.column_types import typed_texts
 from ebbtide.ingest.decode import decode_record
 from ebbtide.ingest.parquet_types import shown_row, simple_types
 
-BLOCK_BYTES = 8 * 1024 * 1024  # text read at once; a line that is longer than this is no event
-PARQUET_ROWS = 50_000
+BLOCK_BYTES = 16 * 1024 * 1024  # text read at once; a line that is longer than this is no event
+PARQUET_ROWS = 122_880
 CSV_RECORD_BYTES = 1024 * 1024  # a quote that is open for longer than this was never meant
 RAW_KEPT_BYTES = 64 * 1024  # of a line too long to be kept whole
 DELIMITERS = (",", ";", "\t", "|")

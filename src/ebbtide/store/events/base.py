@@ -208,7 +208,7 @@ def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     texts = [row.get("metadata") or "{}" for row in (one, other)]
     # Equal texts are equal data; only others need to be read.
-    if texts[0] != texts[1] and json.loads(texts[0]) != json.loads(texts[1]):
+    if texts[0] != texts[1] and not _same_json(json.loads(texts[0]), json.loads(texts[1])):
         return False
     computed = ORIGINAL_TIMESTAMP in texts[0] and ORIGINAL_TIMESTAMP in json.loads(texts[0])
     return all(
@@ -216,6 +216,17 @@ def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         for name in CONTENT_COLUMNS
         if name != "metadata" and not (computed and name == "timestamp")
     )
+
+
+def _same_json(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal: numbers by value, but true is not 1."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same_json(one[k], other[k]) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same_json, one, other))
+    return bool(one == other)
 
 
 # A parameter is a colon and a name, outside of quotes and comments, and not a cast (``::``).

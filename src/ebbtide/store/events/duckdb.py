@@ -44,6 +44,8 @@ WAL_CHECKPOINT_BYTES = 256 * 1024 * 1024
 IDLE_CHECKPOINT_BYTES = 4 * 1024 * 1024
 # Fresh roll-up rows that trigger a fold: small enough to scan in about a millisecond.
 FOLD_ROWS = 60_000
+# A commit of at least this many events is summed well enough by itself and needs no folding.
+LARGE_COMMIT_EVENTS = 20_000
 REFOLD_ROWS = 500_000
 # What DuckDB may keep in memory while nobody asks anything.
 RESTING_MEMORY_MB = 48
@@ -54,7 +56,7 @@ _SUMS = """
     min(first_at), max(last_at), max(last_received_at)
 """
 _ROLL_UP = """
-INSERT INTO rollup_fresh
+INSERT INTO {table}
 SELECT tenant_id,
        date_trunc('hour', timestamp - INTERVAL 1 MICROSECOND) + INTERVAL 1 HOUR,
        event_type,
@@ -236,12 +238,17 @@ class DuckDBEventStore(EventStore):
             con.begin()
             try:
                 _changed(con, "INSERT INTO events SELECT * FROM incoming")
-                rolled = _changed(con, _ROLL_UP)
+                is_large = batch.num_rows >= LARGE_COMMIT_EVENTS
+                table = "rollup_folded" if is_large else "rollup_fresh"
+                rolled = _changed(con, _ROLL_UP.format(table=table))
                 con.commit()
             except BaseException:
                 _rollback(con)
                 raise
-            self._fresh_rows += rolled
+            if is_large:
+                self._folded_rows += rolled
+            else:
+                self._fresh_rows += rolled
         finally:
             con.unregister("incoming")
 
@@ -334,8 +341,6 @@ class DuckDBEventStore(EventStore):
             raise
         self._fresh_rows = 0
         self._folded_rows += added
-        if self._folded_rows > 2 * self._refolded_rows + REFOLD_ROWS:
-            self._refold()
 
     def _refold(self) -> None:
         """Bring the folded rows down to one per key; late events leave several."""
@@ -360,6 +365,8 @@ class DuckDBEventStore(EventStore):
             try:
                 if self._fresh_rows > FOLD_ROWS // 10:
                     self._fold()
+                if self._folded_rows > 2 * self._refolded_rows + REFOLD_ROWS:
+                    self._refold()
                 if self._wal_bytes() > IDLE_CHECKPOINT_BYTES:
                     self._con.execute("CHECKPOINT")
                 self._rest()
