@@ -8,12 +8,14 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from types import TracebackType
 
 from ebbtide.domain.errors import DataDirInUse, SettingsError
 
 LOCK_FILE = "ebbtide.lock"
 SERVER_FILE = "server.json"
+LOOKERS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +52,17 @@ class DataDir:
                 f"cannot use the data folder {self.path}: {error.strerror}"
             ) from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock)
         except OSError as error:
             os.close(lock)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise SettingsError(
                     f"cannot lock the data folder {self.path}: {error.strerror}"
                 ) from error
-            running = find_server(self.path)
-            where = f" at {running.url} (process {running.pid})" if running else ""
-            raise DataDirInUse(
-                f"another Ebbtide{where} uses the data folder {self.path}; stop it, or name "
-                "another folder with EBBTIDE_DATA_DIR"
-            ) from error
+            raise _in_use(self.path) from error
         self._lock = lock
+        # A server that was killed has left its address; nobody is to knock there any more.
+        (self.path / SERVER_FILE).unlink(missing_ok=True)
 
     def announce(self, server: RunningServer) -> None:
         """Write down how this process is reached, readable by its owner only."""
@@ -88,6 +87,38 @@ class DataDir:
             (self.path / SERVER_FILE).unlink(missing_ok=True)
             os.close(self._lock)  # closing gives the lock back
             self._lock = None
+
+
+def _lock(handle: int) -> None:
+    """Take the lock; a command that only looks whether it is taken holds it for an instant."""
+    deadline = monotonic() + LOOKERS_S
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES) or monotonic() > deadline:
+                raise
+        sleep(LOOKERS_S / 20)
+
+
+def _in_use(path: Path) -> DataDirInUse:
+    running = find_server(path)
+    where = f" at {running.url} (process {running.pid})" if running else ""
+    return DataDirInUse(
+        f"another Ebbtide{where} uses the data folder {path}; stop it, or name "
+        "another folder with EBBTIDE_DATA_DIR"
+    )
+
+
+def check_free(path: Path) -> None:
+    """Say early, and before anything else can go wrong, that a folder is taken.
+
+    Raises:
+        DataDirInUse: another process owns it.
+    """
+    if is_owned(path):
+        raise _in_use(path)
 
 
 def is_owned(path: Path) -> bool:

@@ -7,20 +7,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 import typer
 from pydantic import ValidationError
 
-from ebbtide.app.data_dir import find_server, is_owned
-from ebbtide.app.demo import fill
-from ebbtide.app.house import House
-from ebbtide.app.serving import bind, serve, serving_aside, url_of
+from ebbtide.app.data_dir import check_free, find_server, is_owned
 from ebbtide.app.settings import Settings
 from ebbtide.cli.door import Door
 from ebbtide.cli.main import build_cli, run
 from ebbtide.cli.output import console
 from ebbtide.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ebbtide.app.house import House
+
+# The stores and the server are imported where they are used: most commands only speak to a
+# server that runs already, and should not wait for what they do not need.
 
 DEMO_DIR = Path("demo-data")  # apart from real data: simulated events must never mix with it
 
@@ -74,6 +78,9 @@ def connect() -> Iterator[Door]:
     if running is not None:
         yield from _open(Door(running.url, running.key, is_running=True))
         return
+    from ebbtide.app.house import House
+    from ebbtide.app.serving import serving_aside
+
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with House(settings, make_first_key=False) as house, serving_aside(house) as aside:
         yield from _open(Door(aside.url, aside.key, is_running=False))
@@ -95,7 +102,11 @@ def serve_command(
 
     Example: ebbtide serve --data-dir ./data --port 8321
     """
+    from ebbtide.app.house import House
+    from ebbtide.app.serving import bind, serve, url_of
+
     settings = read_settings(host=host, port=port, data_dir=data_dir)
+    check_free(settings.data_dir)  # the same port would be taken too, and hide the reason
     listener = bind(settings.host, settings.port)
     with House(settings) as house:
         _greet(house, url_of(listener))
@@ -110,8 +121,13 @@ def demo_command(
     days: int = typer.Option(45, min=1, help="How many days of history."),
 ) -> None:
     """Run the server on a simulated sample company; a second start keeps the data."""
+    from ebbtide.app.demo import fill
+    from ebbtide.app.house import House
+    from ebbtide.app.serving import bind, serve, url_of
+
     settings = read_settings(port=port, data_dir=data_dir, events_url="", state_url="")
     settings = settings.model_copy(update={"events_url": None, "state_url": None})
+    check_free(settings.data_dir)  # the same port would be taken too, and hide the reason
     listener = bind(settings.host, settings.port)
     with House(settings) as house:
         fill(house, seed=seed, num_tenants=tenants, num_days=days)
