@@ -14,7 +14,6 @@ from ebbtide.domain.event import Event
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import format_instant
 
-
 PRICE_USD_MAX = Decimal(10) ** 12  # above it a price is a mistake, and no float that JSON has
 
 
