@@ -39,6 +39,7 @@ docs: .venv/ready ## write the generated pages and modules anew
 	$(BIN)/python -m ebbtide.catalog.reference > .venv/page && cp .venv/page docs/reference/event-types.md
 	$(BIN)/python -m ebbtide.client.generate
 	$(BIN)/python tools/reference_pages.py
+	$(BIN)/python tools/figures_page.py
 
 accept: docs ## take today's output as the expected one, and show what changed
 	EBBTIDE_ACCEPT=1 $(PYTEST) $(ARGS)

@@ -308,9 +308,9 @@ def test_chdb_runs_on_a_folder(tmp_path: Path) -> None:
 # -- generated pages ---------------------------------------------------------------------------
 
 
-def reference_pages() -> ModuleType:
-    """The program that writes them."""
-    spec = importlib.util.spec_from_file_location("pages", ROOT / "tools" / "reference_pages.py")
+def tool(name: str) -> ModuleType:
+    """One of the programs that write them."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -320,11 +320,16 @@ def reference_pages() -> ModuleType:
 @pytest.mark.parametrize("name", ["settings.md", "errors.md", "cli.md"])
 def test_generated_pages_are_up_to_date(name: str) -> None:
     committed = (ROOT / "docs" / "reference" / name).read_text("utf-8")
-    assert committed == reference_pages().PAGES[name](), "renew it: make docs"
+    assert committed == tool("reference_pages").PAGES[name](), "renew it: make docs"
+
+
+def test_the_page_of_figures_is_up_to_date() -> None:
+    figures = tool("figures_page")
+    assert figures.PAGE.read_text("utf-8") == figures.figures_page(), "renew it: make docs"
 
 
 def test_every_setting_every_code_and_every_command_is_listed() -> None:
-    pages = reference_pages()
+    pages = tool("reference_pages")
     settings, errors, commands = (page() for page in pages.PAGES.values())
     for name, field in Settings.model_fields.items():
         assert f"| `EBBTIDE_{name.upper()}` |" in settings

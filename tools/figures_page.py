@@ -1,0 +1,125 @@
+"""Writes the page of measured figures from the newest files in ``benchmarks/results``.
+
+``python tools/figures_page.py`` renews ``docs/reference/figures.md``; a test compares. What was
+not measured does not stand there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+RESULTS = REPOSITORY / "benchmarks" / "results"
+PAGE = REPOSITORY / "docs" / "reference" / "figures.md"
+
+Figures = dict[str, Any]
+
+_PAGE = """\
+# Figures
+
+<!-- Generated from benchmarks/results/*.json.
+     Renew it with: make docs -->
+
+What was measured, and on what. `make bench` and `make chaos` measure your machine and keep the
+figures in `benchmarks/results/`. A figure that is not here was not measured.
+
+{sections}
+"""
+
+
+def figures_page() -> str:
+    """The page; a part that was never measured is left out."""
+    sections = [
+        _section("Speed and size", "bench", _BENCH),
+        _section("Promises under attack", "chaos", _CHAOS),
+    ]
+    return _PAGE.format(sections="\n\n".join(filter(None, sections)) or "Nothing yet.")
+
+
+# -- the rows: what it is called, where it stands, how it is shown ---------------------------------
+
+Row = tuple[str, str, Callable[[Any], str]]
+
+
+def _per_second(value: float) -> str:
+    return f"{value:,.0f} events/s"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:,.0f} ms"
+
+
+def _megabytes(value: float) -> str:
+    return f"{value / 1e6:,.0f} MB"
+
+
+def _times(value: float) -> str:
+    return f"{value:,}"
+
+
+_HTTP = "HTTP ingest, batches of 100 from 16 clients, every answer after the flush"
+_BENCH: list[Row] = [
+    (f"DuckDB: {_HTTP}", "http_duckdb.events_per_s_median", _per_second),
+    ("... 99 of 100 answers within", "http_duckdb.latency_ms_p99", _milliseconds),
+    ("... the same on top of the large store below", "large_duckdb.http_ingest_on_top"
+     ".events_per_s_median", _per_second),
+    (f"PostgreSQL: {_HTTP}", "http_postgres.events_per_s_median", _per_second),
+    ("... 99 of 100 answers within", "http_postgres.latency_ms_p99", _milliseconds),
+    ("DuckDB: `ebbtide import` of a Parquet file", "import_duckdb.events_per_s", _per_second),
+    ("... events in the file", "import_duckdb.num_events", _times),
+    ("PostgreSQL: `ebbtide import` of a Parquet file", "import_postgres.events_per_s",
+     _per_second),
+    ("DuckDB: a large store, events in it", "large_duckdb.num_events", _times),
+    ("... on disk, roll-up included", "large_duckdb.store_bytes", _megabytes),
+    ("... memory of the idle server", "large_duckdb.rss_idle_bytes", _megabytes),
+    ("... seconds to start", "large_duckdb.start_s", "{:.1f} s".format),
+]  # fmt: skip
+_KILLS: list[Row] = [
+    ("`kill -9` under load", "kills", _times),
+    ("... events acknowledged", "acknowledged_events", _times),
+    ("... acknowledged and lost", "lost", _times),
+    ("... stored twice", "stored_twice", _times),
+]
+_CHAOS: list[Row] = [
+    *((f"DuckDB: {title}", f"kills_duckdb.{path}", shown) for title, path, shown in _KILLS),
+    *((f"PostgreSQL: {title}", f"kills_postgres.{path}", shown) for title, path, shown in _KILLS),
+    ("Requests watched by strace", "fsync_before_answer.requests", _times),
+    ("... with a flush before the answer", "fsync_before_answer.with_fsync_before_answer", _times),
+    ("A full disk: events acknowledged around it", "disk_full.acknowledged_events", _times),
+    ("... lost", "disk_full.lost", _times),
+    ("... stored twice", "disk_full.stored_twice", _times),
+]
+
+
+def _section(title: str, name: str, rows: Iterable[Row]) -> str | None:
+    files = sorted(RESULTS.glob(f"{name}-*.json"))
+    if not files:
+        return None
+    report: Figures = json.loads(files[-1].read_text("utf-8"))
+    shown = list(_filled(rows, report["figures"]))
+    if not shown:
+        return None
+    machine, versions = report["machine"], report["versions"]
+    said = (
+        f"Measured on {report['measured_at'][:10]} with {machine['cores']} cores and"
+        f" {machine['memory_gib']} GiB, Python {machine['python']}, DuckDB {versions['duckdb']};\n"
+        "load generator and server on the same machine."
+    )
+    table = ["| | |", "| --- | ---: |", *(f"| {title} | {value} |" for title, value in shown)]
+    return "\n".join((f"## {title}", "", said, "", *table))
+
+
+def _filled(rows: Iterable[Row], figures: Figures) -> Iterator[tuple[str, str]]:
+    for title, path, shown in rows:
+        value: Any = figures
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None:
+            yield title, shown(value)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(figures_page(), encoding="utf-8")
