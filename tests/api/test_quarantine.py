@@ -108,7 +108,7 @@ def test_an_event_of_the_future_is_released_when_its_time_has_come(fresh: Server
     assert fresh.admin.send(later).results == ["duplicate"]
     (kept,) = fresh.admin.get("/v1/events").json["events"]
     assert kept["user_id"] == "traveller"
-    assert kept["source"] == "events"
+    assert kept["source"] == "api"  # as if it had been let in at once
 
 
 def test_a_conflict_stays_a_conflict(fresh: Server) -> None:

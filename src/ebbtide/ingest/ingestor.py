@@ -16,6 +16,9 @@ from ebbtide.ingest.result import Result
 from ebbtide.ingest.validate import Rejection, Validator
 from ebbtide.ingest.writer import Held, Refused, Submission, Writer
 
+#: What an event's source is called where its producer names none; other doors by their name.
+DEFAULT_SOURCES = {"events": "api"}
+
 
 class Ingestor:
     """What every door calls with the records it has read."""
@@ -45,7 +48,8 @@ class Ingestor:
             received_at: when they came, UTC-aware.
             key: the caller's key; when it is bound to a tenant, records without one are that
                 tenant's, and records of another tenant are refused.
-            default_source: the producer's name where a record has none; the door by default.
+            default_source: the producer's name where a record has none; by default that of
+                the door in :data:`DEFAULT_SOURCES`, or the door itself.
             sightings: what the request says about tenants beside events.
             file, lines: for imports, where each record stood.
             holds: whether rejects go to quarantine; False when they are there already.
@@ -58,7 +62,8 @@ class Ingestor:
         """
         bound = key.tenant_id if key is not None else None
         generated: set[int] = set()
-        entries = self._check(incoming, received_at, default_source or door, bound, generated)
+        source = default_source or DEFAULT_SOURCES.get(door, door)
+        entries = self._check(incoming, received_at, source, bound, generated)
         submission = Submission(
             door=door,
             received_at=received_at,

@@ -13,7 +13,7 @@ from ebbtide.domain.quarantine import QuarantineFilter, QuarantineRow, ReleaseRe
 from ebbtide.ingest import cloudevents, segment
 from ebbtide.ingest.decode import decode_record
 from ebbtide.ingest.incoming import Incoming, Reading
-from ebbtide.ingest.ingestor import Ingestor
+from ebbtide.ingest.ingestor import DEFAULT_SOURCES, Ingestor
 from ebbtide.ingest.mappings import Mappings
 from ebbtide.ingest.translate import UNMAPPED, translate
 from ebbtide.store.state.base import StateStore
@@ -110,7 +110,7 @@ def _completed(record: Incoming, row: QuarantineRow) -> Incoming:
     for name, value in (
         ("event_id", row.fallback_event_id),
         ("tenant_id", row.entry.tenant_id),
-        ("source", row.entry.door),
+        ("source", DEFAULT_SOURCES.get(row.entry.door, row.entry.door)),
     ):
         if fields.get(name) is None and value is not None:
             fields[name] = value

@@ -33,9 +33,7 @@ async def post_events(request: Request) -> Response:
     body = await receive_body(request)
     received_at = services.clock()
     incoming = decode_events(body)
-    future = services.ingestor.submit(
-        incoming, door="events", received_at=received_at, key=key, default_source="api"
-    )
+    future = services.ingestor.submit(incoming, door="events", received_at=received_at, key=key)
     results = await asyncio.wrap_future(future)
     return answer(results)
 

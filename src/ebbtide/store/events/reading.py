@@ -12,7 +12,7 @@ from typing import Any
 
 from ebbtide.domain.errors import BadRequest
 from ebbtide.domain.event import Event
-from ebbtide.domain.ids import to_uuid_text
+from ebbtide.domain.ids import is_uuid_form, to_uuid_text
 from ebbtide.domain.time import EPOCH, format_instant, parse_instant
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore
 
@@ -136,6 +136,8 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         text = base64.urlsafe_b64decode(cursor.encode()).decode()
         moment, _, uuid = text.partition(" ")
-        return parse_instant(moment), to_uuid_text(uuid)
+        if not is_uuid_form(uuid):
+            raise ValueError("no UUID")
+        return parse_instant(moment), uuid.lower()
     except (binascii.Error, ValueError) as error:
         raise BadRequest("this cursor is not one of ours") from error
