@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from api_server import NOON, Server, open_server
 
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for the tests of a file; whatever they did, every record is accounted for."""

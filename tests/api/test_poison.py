@@ -1,4 +1,4 @@
-"""Poison: more than sixty kinds of bad input; none gives a 500, none is dropped, none costs a neighbour."""
+"""More than sixty kinds of poison: none gives a 500, is dropped, or costs its neighbours."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ QUARANTINED: dict[str, tuple[bytes, str]] = {
     "integer of 5,000 digits": (metadata('{"a": ' + "9" * 5000 + "}"), "number_out_of_range"),
     "integer of 4,000 digits": (metadata('{"a": ' + "9" * 4000 + "}"), "number_out_of_range"),
     "integer of 65 bits": (metadata(f'{{"a": {2**64}}}'), "number_out_of_range"),
-    "integer below 64 bits": (metadata(f'{{"a": [{{"b": {-(2**63) - 1}}}]}}'), "number_out_of_range"),
+    "integer below 64 bits": (
+        metadata(f'{{"a": [{{"b": {-(2**63) - 1}}}]}}'),
+        "number_out_of_range",
+    ),
     # -- shape
     "metadata 70 deep": (metadata("[" * 70 + "]" * 70), "too_deep"),
     "metadata 500 deep": (metadata('{"a":' * 500 + "1" + "}" * 500), "too_deep"),
@@ -120,8 +123,14 @@ QUARANTINED: dict[str, tuple[bytes, str]] = {
     "timestamp year 10000": (text(timestamp="10000-01-01T00:00:00Z"), "invalid_timestamp"),
     "timestamp leap second": (text(timestamp="2016-12-31T23:59:60Z"), "invalid_timestamp"),
     "timestamp 24:00": (text(timestamp="2026-03-11T24:00:00Z"), "invalid_timestamp"),
-    "timestamp offset of 25 hours": (text(timestamp="2026-03-12T11:00:00+25:00"), "invalid_timestamp"),
-    "timestamp with SQL": (text(timestamp="2026-03-12T11:00:00Z'; DROP TABLE events"), "invalid_timestamp"),
+    "timestamp offset of 25 hours": (
+        text(timestamp="2026-03-12T11:00:00+25:00"),
+        "invalid_timestamp",
+    ),
+    "timestamp with SQL": (
+        text(timestamp="2026-03-12T11:00:00Z'; DROP TABLE events"),
+        "invalid_timestamp",
+    ),
     # -- severity, latency, cost
     "severity 0": (text(severity=0), "invalid_severity"),
     "severity 6": (text(severity=6), "invalid_severity"),
@@ -153,20 +162,27 @@ QUARANTINED: dict[str, tuple[bytes, str]] = {
     "metadata false": (metadata("false"), "invalid_metadata"),
     "metadata too large": (text(metadata={"a": "x" * 300_000}), "too_large"),
     "n/a in a number": (
-        text(event_type="INFRA_LIMIT_HIT", metadata={"resource": "redis", "current": "n/a", "limit": 1}),
+        text(
+            event_type="INFRA_LIMIT_HIT",
+            metadata={"resource": "redis", "current": "n/a", "limit": 1},
+        ),
         "invalid_metadata:current",
     ),
     "a number missing": (
         text(event_type="INFRA_LIMIT_HIT", metadata={"resource": "redis", "current": 1}),
         "missing_metadata:limit",
     ),
-    "required metadata missing": (text(event_type="POLICY_BLOCK_REPEAT"), "missing_metadata:policy_id"),
+    "required metadata missing": (
+        text(event_type="POLICY_BLOCK_REPEAT"),
+        "missing_metadata:policy_id",
+    ),
     "required metadata null": (
         text(event_type="POLICY_BLOCK_REPEAT", metadata={"policy_id": None}),
         "missing_metadata:policy_id",
     ),
     "required metadata in a list": (
-        metadata('[["policy_id", "p"]]', event_type="POLICY_BLOCK_REPEAT"), "invalid_metadata",
+        metadata('[["policy_id", "p"]]', event_type="POLICY_BLOCK_REPEAT"),
+        "invalid_metadata",
     ),
     "friction signal contradicts": (
         text(event_type="REPLAY_ABORTED", metadata={"friction_signal": "something_else"}),
@@ -184,15 +200,21 @@ WELCOME: dict[str, tuple[bytes, dict[str, Any]]] = {
     "an id of 200 characters": (text(user_id="😀" * 200), {"user_id": "😀" * 200}),
     "empty user is no user": (text(user_id=""), {"user_id": None}),
     "nine digits of a second": (
-        text(timestamp="2026-03-12T11:00:00.123456789Z"), {"timestamp": "2026-03-12T11:00:00.123456Z"},
+        text(timestamp="2026-03-12T11:00:00.123456789Z"),
+        {"timestamp": "2026-03-12T11:00:00.123456Z"},
     ),
     "offset of almost a day": (
-        text(timestamp="2026-03-12T23:59:00+23:59"), {"timestamp": "2026-03-12T00:00:00Z"},
+        text(timestamp="2026-03-12T23:59:00+23:59"),
+        {"timestamp": "2026-03-12T00:00:00Z"},
     ),
     "exactly five minutes ahead": (
-        text(timestamp="2026-03-12T12:05:00Z"), {"timestamp": "2026-03-12T12:05:00Z"},
+        text(timestamp="2026-03-12T12:05:00Z"),
+        {"timestamp": "2026-03-12T12:05:00Z"},
     ),
-    "the first moment": (text(timestamp="1970-01-01T00:00:00Z"), {"timestamp": "1970-01-01T00:00:00Z"}),
+    "the first moment": (
+        text(timestamp="1970-01-01T00:00:00Z"),
+        {"timestamp": "1970-01-01T00:00:00Z"},
+    ),
     "severity as a whole float": (text(severity=3.0), {"severity": 3}),
     "severity as a word": (text(severity="critical"), {"severity": 5}),
     "latency as 1e3": (odd('"latency_ms": 1e3'), {"latency_ms": 1000}),
@@ -202,23 +224,35 @@ WELCOME: dict[str, tuple[bytes, dict[str, Any]]] = {
     "cost minus zero": (text(cost_usd=-0.0), {"cost_usd": 0.0}),
     "metadata null": (metadata("null"), {"metadata": {}}),
     "a null in metadata": (metadata('{"a": null}'), {"metadata": {"a": None}}),
-    "64 bits": (metadata(f'{{"a": {2**63}, "b": {-(2**63)}}}'), {"metadata": {"a": 2**63, "b": -(2**63)}}),
+    "64 bits": (
+        metadata(f'{{"a": {2**63}, "b": {-(2**63)}}}'),
+        {"metadata": {"a": 2**63, "b": -(2**63)}},
+    ),
     "__proto__": (
         metadata('{"__proto__": {"x": 1}, "constructor": 2, "": 3}'),
         {"metadata": {"__proto__": {"x": 1}, "constructor": 2, "": 3}},
     ),
-    "a colon that looks like a key": (metadata(r'{"a": "\":", "b": ":"}'), {"metadata": {"a": '":', "b": ":"}}),
+    "a colon that looks like a key": (
+        metadata(r'{"a": "\":", "b": ":"}'),
+        {"metadata": {"a": '":', "b": ":"}},
+    ),
     "received_at is ours to say": (
-        text(received_at="1999-01-01T00:00:00Z"), {"received_at": "2026-03-12T12:00:00Z"},
+        text(received_at="1999-01-01T00:00:00Z"),
+        {"received_at": "2026-03-12T12:00:00Z"},
     ),
     "a price beyond belief": (
         text(event_type="SUBSCRIPTION_STARTED", metadata={"price_usd": 1e300}),
         {"metadata": {"price_usd": 1e300}},
     ),
-    "HTML is text": (text(user_id="<script>alert(1)</script>"), {"user_id": "<script>alert(1)</script>"}),
+    "HTML is text": (
+        text(user_id="<script>alert(1)</script>"),
+        {"user_id": "<script>alert(1)</script>"},
+    ),
 }
 
-GOOD = b'{"event_id":"%s","timestamp":"2026-03-12T11:00:00Z","tenant_id":"good","event_type":"LOGIN"}'
+GOOD = (
+    b'{"event_id":"%s","timestamp":"2026-03-12T11:00:00Z","tenant_id":"good","event_type":"LOGIN"}'
+)
 
 
 def good() -> bytes:
@@ -231,7 +265,9 @@ def test_it_waits_in_quarantine_as_it_came(server: Server, raw: bytes, reason: s
     batch = server.admin.post("/v1/events", b"[" + good() + b",\n " + raw + b" ," + good() + b"]")
     assert batch.results == ["stored", "quarantined", "stored"]
     assert batch.reasons == [None, reason, None]
-    wrapped = server.admin.post("/v1/events", b'{"sent":1, "events" : [' + raw + b"," + good() + b"]}")
+    wrapped = server.admin.post(
+        "/v1/events", b'{"sent":1, "events" : [' + raw + b"," + good() + b"]}"
+    )
     assert wrapped.results == ["quarantined", "stored"]
     assert wrapped.reasons == [reason, None]
     row = server.admin.get("/v1/quarantine", limit=1).json["items"][0]
@@ -299,13 +335,25 @@ BODIES: dict[str, tuple[bytes, dict[str, str], int]] = {
     "zstd bomb": (zstandard.compress(b" " * 50_000_000), {"Content-Encoding": "zstd"}, 413),
     "gzip cut off": (gzip.compress(ONE)[:-9], {"Content-Encoding": "gzip"}, 400),
     "gzip without its sum": (gzip.compress(ONE)[:-4], {"Content-Encoding": "gzip"}, 400),
-    "gzip with a wrong sum": (gzip.compress(ONE)[:-8] + b"\0" * 8, {"Content-Encoding": "gzip"}, 400),
+    "gzip with a wrong sum": (
+        gzip.compress(ONE)[:-8] + b"\0" * 8,
+        {"Content-Encoding": "gzip"},
+        400,
+    ),
     "gzip with garbage after": (gzip.compress(ONE) + b"x", {"Content-Encoding": "gzip"}, 400),
-    "gzip of a hundred thousand parts": (gzip.compress(b"") * 100_000, {"Content-Encoding": "gzip"}, 400),
+    "gzip of a hundred thousand parts": (
+        gzip.compress(b"") * 100_000,
+        {"Content-Encoding": "gzip"},
+        400,
+    ),
     "zstd cut off": (zstandard.compress(ONE)[:-3], {"Content-Encoding": "zstd"}, 400),
     "zstd that is not": (ONE, {"Content-Encoding": "zstd"}, 400),
     "gzip that is not": (ONE, {"Content-Encoding": "gzip"}, 400),
-    "gzip inside gzip": (gzip.compress(gzip.compress(ONE)), {"Content-Encoding": "gzip, gzip"}, 415),
+    "gzip inside gzip": (
+        gzip.compress(gzip.compress(ONE)),
+        {"Content-Encoding": "gzip, gzip"},
+        415,
+    ),
     "twenty encodings": (ONE, {"Content-Encoding": ", ".join(["gzip"] * 20)}, 415),
     "deflate": (zlib.compress(ONE), {"Content-Encoding": "deflate"}, 415),
     "brotli": (ONE, {"Content-Encoding": "br"}, 415),
@@ -342,7 +390,9 @@ def test_a_chunked_body_is_counted_on_the_way(server: Server, path: str) -> None
         for _ in range(100):
             yield b" " * 100_000
 
-    check_problem(server.admin.ask("POST", path, endless(), {"Content-Type": "application/json"}), 413)
+    check_problem(
+        server.admin.ask("POST", path, endless(), {"Content-Type": "application/json"}), 413
+    )
 
 
 @pytest.mark.parametrize(
@@ -399,9 +449,15 @@ def test_segment_refuses_a_body_whole(server: Server, call: str, body: bytes, st
 
 CALL = {"event": "LOGIN", "userId": "u", "context": {"groupId": "acme"}, "messageId": "m-1"}
 SEGMENT_POISON: dict[str, tuple[bytes, str]] = {
-    "key twice": (json.dumps(CALL).encode()[:-1] + b', "event": "EXPORT_GENERATED"}', "duplicate_key"),
+    "key twice": (
+        json.dumps(CALL).encode()[:-1] + b', "event": "EXPORT_GENERATED"}',
+        "duplicate_key",
+    ),
     "NaN": (json.dumps(CALL | {"properties": {"a": float("nan")}}).encode(), "number_out_of_range"),
-    "huge integer": (json.dumps(CALL | {"properties": {"a": 10**30}}).encode(), "number_out_of_range"),
+    "huge integer": (
+        json.dumps(CALL | {"properties": {"a": 10**30}}).encode(),
+        "number_out_of_range",
+    ),
     "lone surrogate": (json.dumps(CALL | {"userId": "\ud800"}).encode(), "lone_surrogate"),
     "a number": (b"5", "not_an_object"),
     "no tenant": (json.dumps(CALL | {"context": {}}).encode(), "missing_tenant_id"),
@@ -422,10 +478,20 @@ def test_segment_sets_one_message_aside(server: Server, raw: bytes, reason: str)
     assert answer.reasons[1] == reason
 
 
-CLOUD = {"specversion": "1.0", "id": "1", "source": "/a", "type": "LOGIN", "subject": "acme", "time": "2026-03-12T11:00:00Z"}
+CLOUD = {
+    "specversion": "1.0",
+    "id": "1",
+    "source": "/a",
+    "type": "LOGIN",
+    "subject": "acme",
+    "time": "2026-03-12T11:00:00Z",
+}
 CLOUD_POISON: dict[str, tuple[bytes, str]] = {
     "key twice": (json.dumps(CLOUD).encode()[:-1] + b', "subject": "other"}', "duplicate_key"),
-    "key twice in data": (json.dumps(CLOUD).encode()[:-1] + b', "data": {"a":1,"a":2}}', "duplicate_key"),
+    "key twice in data": (
+        json.dumps(CLOUD).encode()[:-1] + b', "data": {"a":1,"a":2}}',
+        "duplicate_key",
+    ),
     "huge integer": (json.dumps(CLOUD | {"data": {"a": 10**30}}).encode(), "number_out_of_range"),
     "old version": (json.dumps(CLOUD | {"specversion": "0.3"}).encode(), "unsupported_specversion"),
     "naive time": (json.dumps(CLOUD | {"time": "2026-03-12T11:00:00"}).encode(), "naive_timestamp"),
