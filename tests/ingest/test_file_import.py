@@ -11,7 +11,8 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -54,6 +55,13 @@ class Place:
         self.loader = BulkLoader(
             Validator(CATALOG), self.events, self.state, Directory(self.state), Accounting()
         )
+
+    def begin(
+        self, table: pa.Table, *, file: str, key: str, default_source: str
+    ) -> Future[BulkOutcome]:
+        done: Future[BulkOutcome] = Future()
+        done.set_result(self.load(table, file=file, key=key, default_source=default_source))
+        return done
 
     def load(self, table: pa.Table, *, file: str, key: str, default_source: str) -> BulkOutcome:
         return self.loader.load(
@@ -420,7 +428,8 @@ def test_the_same_rows_as_csv_json_and_parquet_are_the_same_events(
     tmp_path: Path,
 ) -> None:
     rows = [
-        {"customer": f"c{i % 4}", "when": 1_770_000_000 + i, "who'); DROP TABLE events; --": f"u{i}",
+        {"customer": f"c{i % 4}", "when": 1_770_000_000 + i,
+         "who'); DROP TABLE events; --": f"u{i}",
          "paid": str(Decimal(i) / 8), "num in": i, "$note": f"n {i}", "kind": f"call {i}"}
         for i in range(25)
     ]  # fmt: skip
@@ -470,15 +479,20 @@ class Dying:
 
     place: Place
     rng: random.Random
-    loaded: list[int] = field(default_factory=list)
 
-    def load(self, table: pa.Table, *, file: str, key: str, default_source: str) -> BulkOutcome:
+    def begin(
+        self, table: pa.Table, *, file: str, key: str, default_source: str
+    ) -> Future[BulkOutcome]:
+        answer: Future[BulkOutcome] = Future()
         if self.rng.random() < 0.2:
-            raise StoreUnavailable("died before")
+            answer.set_exception(StoreUnavailable("died before"))
+            return answer
         outcome = self.place.load(table, file=file, key=key, default_source=default_source)
         if self.rng.random() < 0.2:
-            raise StoreUnavailable("died after")
-        return outcome
+            answer.set_exception(StoreUnavailable("died after"))
+        else:
+            answer.set_result(outcome)
+        return answer
 
     def find_progress(self, import_key: str) -> ImportProgress | None:
         return self.place.find_progress(import_key)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import pyarrow as pa
 import typer
@@ -28,6 +32,7 @@ from ebbtide.store.state.imports import ImportProgress
 EXIT_NOTHING = 1  # a file could not be imported (to its end)
 EXIT_NOT_ALL = 2  # some rows wait in quarantine, are in conflict or were refused
 LINE_EVERY_S = 5.0  # between two lines where nobody watches
+REQUESTS_MAX = 2  # one is being stored, the next is being sent and checked
 TRIES = 5  # of one request that met a store or server in trouble
 RETRY_AFTER_S = 2.0
 
@@ -45,20 +50,43 @@ class ServerSink:
         """
         self._door = door
         self._pause = pause
+        self._senders = ThreadPoolExecutor(REQUESTS_MAX, thread_name_prefix="ebbtide-send")
+        self._under_way: deque[Future[BulkOutcome]] = deque()
+        self._last_id: str | None = None
 
-    def load(self, table: pa.Table, *, file: str, key: str, default_source: str) -> BulkOutcome:
+    def begin(
+        self, table: pa.Table, *, file: str, key: str, default_source: str
+    ) -> Future[BulkOutcome]:
+        """Send one table while the last one is being stored; the server keeps their order."""
+        while len(self._under_way) >= REQUESTS_MAX:
+            wait([self._under_way.popleft()])
+        request_id, after = uuid4().hex, self._last_id
+        self._last_id = request_id
+        asked: dict[str, str | None] = {
+            "door": DOOR,
+            "source": default_source,
+            "file": file,
+            "key": key,
+        }
+        future = self._senders.submit(
+            self._send, table, asked | {"request_id": request_id, "after": after}
+        )
+        self._under_way.append(future)
+        return future
+
+    def _send(self, table: pa.Table, asked: dict[str, str | None]) -> BulkOutcome:
         """Send one table; sending it again after a lost answer stores nothing twice."""
         body = to_stream(table)
-        answer = self._ask(
-            lambda: self._door.send(
-                "/v1/bulk", body, MEDIA_TYPE, door=DOOR, source=default_source, file=file, key=key
-            )
-        )
+        answer = self._ask(lambda: self._door.send("/v1/bulk", body, MEDIA_TYPE, **asked))
         outcome = BulkOutcome()
         outcome.counts.update({one: answer[one.word] for one in Outcome})
         outcome.reasons.update(answer["reasons"])
         outcome.examples = [Example(one["line"], one["reason"]) for one in answer["examples"]]
         return outcome
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._senders.shutdown()
 
     def find_progress(self, import_key: str) -> ImportProgress | None:
         """Ask how far an import came."""
@@ -171,14 +199,14 @@ def import_command(connect: Connect, pause: Callable[[float], None] = sleep) -> 
         summaries = []
         code = 0
         with connect() as door:
-            sink = ServerSink(door, pause)
-            for file in files:
-                summary = _import_one(file, layout, sink, again, as_json)
-                summaries.append(summary)
-                if "error" in summary:
-                    code = EXIT_NOTHING
-                elif not summary["is_clean"] and code == 0:
-                    code = EXIT_NOT_ALL
+            with closing(ServerSink(door, pause)) as sink:
+                for file in files:
+                    summary = _import_one(file, layout, sink, again, as_json)
+                    summaries.append(summary)
+                    if "error" in summary:
+                        code = EXIT_NOTHING
+                    elif not summary["is_clean"] and code == 0:
+                        code = EXIT_NOT_ALL
         if as_json:
             print_json({"files": summaries})
         if code:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -120,6 +119,14 @@ class _Source:
         )
 
 
+@dataclass(slots=True)
+class CheckedTable:
+    """A table whose rows are decided, ready to be stored."""
+
+    source: _Source
+    batches: list[_Checked]
+
+
 class BulkLoader:
     """The way in for files. May be used by several threads, beside the writer."""
 
@@ -148,7 +155,30 @@ class BulkLoader:
         key: str,
         key_id: str | None = None,
     ) -> BulkOutcome:
-        """Check and store a table of events.
+        """Check and store a table of events: :meth:`check`, then :meth:`store`."""
+        checked = self.check(
+            table,
+            door=door,
+            received_at=received_at,
+            default_source=default_source,
+            file=file,
+            key=key,
+            key_id=key_id,
+        )
+        return self.store(checked)
+
+    def check(
+        self,
+        table: pa.Table,
+        *,
+        door: str,
+        received_at: datetime,
+        default_source: str,
+        file: str | None,
+        key: str,
+        key_id: str | None = None,
+    ) -> CheckedTable:
+        """Decide every row of a table; nothing is stored yet.
 
         Args:
             table: unchecked events, as :mod:`ebbtide.ingest.bulk_table` describes it.
@@ -160,27 +190,28 @@ class BulkLoader:
                 and their line, so the same file gives the same events again.
             key_id: public id of the API key that was used.
 
-        Returns:
-            Counts by outcome; they sum up to the rows of the table.
-
         Raises:
-            BadRequest: the table is of another shape; nothing was stored.
-            StoreUnavailable: a store cannot answer. What was stored so far stays; the same
-                table can be loaded again, and what is stored comes out as a duplicate.
+            BadRequest: the table is of another shape.
         """
         table = check_table(table)
         source = _Source(door, received_at, default_source, file, key, key_id)
-        outcome = BulkOutcome()
         parts = _parts(table, rows_per_batch(table, BATCH_ROWS))
-        with ThreadPoolExecutor(1, thread_name_prefix="ebbtide-bulk") as storing:
-            under_way: Future[None] | None = None
-            for part in parts:
-                checked = self._check(part, source)
-                if under_way is not None:
-                    under_way.result()
-                under_way = storing.submit(self._store, checked, source, outcome)
-            if under_way is not None:
-                under_way.result()
+        return CheckedTable(source, [self._check(part, source) for part in parts])
+
+    def store(self, checked: CheckedTable) -> BulkOutcome:
+        """Store what was checked, in the order of the table.
+
+        Returns:
+            Counts by outcome; they sum up to the rows of the table, each of which is durable
+            somewhere now.
+
+        Raises:
+            StoreUnavailable: a store cannot answer. What was stored so far stays; the same
+                table can be loaded again, and what is stored comes out as a duplicate.
+        """
+        outcome = BulkOutcome()
+        for batch in checked.batches:
+            self._store(batch, checked.source, outcome)
         return outcome
 
     # -- checking --------------------------------------------------------------------------
@@ -201,8 +232,6 @@ class BulkLoader:
         if len(others):
             self._check_by_row(checked, others, source)
         checked.events = checked.events.cast(EVENT_SCHEMA)
-        self._refuse_erased(checked)
-        checked.events = self._under_one_spelling(checked.events, source.received_at)
         return checked
 
     def _check_by_row(
@@ -306,6 +335,8 @@ class BulkLoader:
 
     def _store(self, checked: _Checked, source: _Source, outcome: BulkOutcome) -> None:
         """Append one batch; when this returns, every row of it is durable somewhere."""
+        self._refuse_erased(checked)
+        checked.events = self._under_one_spelling(checked.events, source.received_at)
         if checked.events.num_rows:
             outcomes = self._append(checked.events)
         else:

@@ -40,13 +40,13 @@ def text_column_types(
             known.setdefault(key, set()).add(one.type)
     wanted: dict[str, set[str]] = {}
     for column in columns:
-        for key in _metadata_keys(mapping, column):
-            kinds = known.get(key, {"string"}) if key is not None else {"string"}
+        for use in _metadata_keys(mapping, column):
+            kinds = {"string"} if use is None else known.get(use, {"string"})
             wanted.setdefault(column, set()).update(kinds)
     return {
-        column: next(iter(kinds))
-        for column, kinds in wanted.items()
-        if len(kinds) == 1 and kinds <= _FORMS.keys()
+        column: next(iter(all_kinds))
+        for column, all_kinds in wanted.items()
+        if len(all_kinds) == 1 and all_kinds <= _FORMS.keys()
     }
 
 

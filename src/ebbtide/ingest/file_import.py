@@ -7,12 +7,13 @@ without an id of their own have one made from the content of the file and their 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -25,20 +26,27 @@ from ebbtide.domain.event import Outcome
 from ebbtide.ingest.bulk import EXAMPLES_MAX, BulkOutcome, Example
 from ebbtide.ingest.bulk_table import METADATA_PREFIX
 from ebbtide.ingest.column_types import text_column_types
-from ebbtide.ingest.file_reader import CsvReader, FileReader, open_file
+from ebbtide.ingest.file_reader import CsvReader, FileReader, JsonLinesReader, open_file
 from ebbtide.ingest.import_table import ImportTable, import_table
 from ebbtide.ingest.validate import KNOWN_FIELDS
 from ebbtide.store.state.imports import ImportProgress
 
 DOOR = "import"
+CHUNKS_UNDER_WAY = 1  # beside the one that is being made; the server stores them in order
 SEND_BYTES = 40 * 1024 * 1024  # of one table; the server's door takes 64 MB
 
 
 class Sink(Protocol):
     """Where chunks go: a loader in this process, or a server."""
 
-    def load(self, table: pa.Table, *, file: str, key: str, default_source: str) -> BulkOutcome:
-        """Store a bulk table; when this returns, every row of it is durable somewhere."""
+    def begin(
+        self, table: pa.Table, *, file: str, key: str, default_source: str
+    ) -> Future[BulkOutcome]:
+        """Start to store a bulk table, behind the ones begun before.
+
+        The future is done when every row of it is durable somewhere. May block while too much
+        is under way.
+        """
 
     def find_progress(self, import_key: str) -> ImportProgress | None:
         """How far an import came; None when it was never begun."""
@@ -103,6 +111,8 @@ class FileImport:
             self._check_columns(path, mapping, columns)
             if isinstance(self._reader, CsvReader):
                 self._reader.types = text_column_types(catalog, mapping, columns)
+        elif mapping is None and isinstance(self._reader, JsonLinesReader):
+            self._reader.is_ours = True
         self._path = path
         self._mapping = mapping
 
@@ -144,15 +154,23 @@ class FileImport:
             sink.save_progress(progress)
         report.resumed_rows = progress.rows_done
         source = DOOR if self._mapping is None else self._mapping.name
-        for part in self._ahead(progress.position):
-            outcome = BulkOutcome()
-            for table in _sendable(part.made.table):
-                loaded = sink.load(table, file=str(self._path), key=content, default_source=source)
-                outcome.add(loaded)
-            report.add(part, outcome)
-            progress = progress.after(part.position, part.num_rows, outcome.counts)
-            sink.save_progress(progress)
-            on_progress(report, part.read_bytes)
+        under_way: deque[tuple[_Part, list[Future[BulkOutcome]]]] = deque()
+        for part in chain(self._ahead(progress.position), [None]):
+            if part is not None:
+                begun = [
+                    sink.begin(table, file=str(self._path), key=content, default_source=source)
+                    for table in _sendable(part.made.table)
+                ]
+                under_way.append((part, begun))
+            while under_way and (part is None or len(under_way) > CHUNKS_UNDER_WAY):
+                done, futures = under_way.popleft()
+                outcome = BulkOutcome()
+                for future in futures:
+                    outcome.add(future.result())
+                report.add(done, outcome)
+                progress = progress.after(done.position, done.num_rows, outcome.counts)
+                sink.save_progress(progress)
+                on_progress(report, done.read_bytes)
         sink.save_progress(replace(progress, finished_at=clock()))
         return report
 

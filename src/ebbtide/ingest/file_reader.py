@@ -11,7 +11,7 @@ import gzip
 import io
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ from ebbtide.domain.errors import ImportFailed
 from ebbtide.ingest.bulk_table import to_json
 from ebbtide.ingest.column_types import typed_texts
 from ebbtide.ingest.decode import decode_record
+from ebbtide.ingest.own_lines import read_own_lines
 from ebbtide.ingest.parquet_types import shown_row, simple_types
 
 BLOCK_BYTES = 16 * 1024 * 1024  # text read at once; a line that is longer than this is no event
@@ -63,11 +64,13 @@ class Chunk:
     records: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     is_json: bool = False  #: the records were JSON, so every number in them is finite
+    own: pa.Table | None = None  #: rows that are a bulk table already
 
     @property
     def num_rows(self) -> int:
-        """Rows of all three forms."""
-        return len(self.lines) + len(self.records) + len(self.bad)
+        """Rows of all forms."""
+        num_own = 0 if self.own is None else self.own.num_rows
+        return len(self.lines) + len(self.records) + len(self.bad) + num_own
 
 
 class FileReader(ABC):
@@ -222,13 +225,21 @@ def _skipped(data: bytes, line: int, wanted: int) -> tuple[bytes, int]:
 class JsonLinesReader(_TextReader):
     """One JSON object per line; blank lines mean nothing."""
 
+    #: Whether the lines are events in our own format, to be read straight into columns.
+    is_ours = False
+
     def _chunk(self, data: bytes, line: int, at_end: bool) -> tuple[Chunk, int, int]:
         used = len(data) if at_end else data.rfind(b"\n") + 1
         chunk = Chunk(0, 0, is_json=True)
         texts = data[:used].split(b"\n")
         if not texts[-1]:
             texts.pop()
-        for number, text in enumerate(texts, start=line):
+        left: Iterable[int] = range(len(texts))
+        if self.is_ours and texts:
+            chunk.own, odd = read_own_lines(texts, line)
+            left = odd.tolist()
+        for at in left:
+            number, text = line + at, texts[at]
             record = decode_record(text)
             if record.fields is not None:
                 chunk.records.append((number, record.fields))

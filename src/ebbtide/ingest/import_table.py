@@ -48,7 +48,7 @@ def import_table(chunk: Chunk, mapping: SourceMapping | None) -> ImportTable:
         mapping: None when the file speaks of our fields itself.
     """
     bad = list(chunk.bad)
-    parts: list[pa.Table] = []
+    parts: list[pa.Table] = [] if chunk.own is None else [chunk.own]
     records = chunk.records
     is_json = chunk.table is None and chunk.is_json
     num_skipped = 0

@@ -7,7 +7,7 @@ what "plain" promises.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json as pa_json
 
 from ebbtide.domain.event import PROMOTED_METADATA
 from ebbtide.domain.ids import ID_MAX_CHARS
@@ -36,6 +37,8 @@ Codes = npt.NDArray[np.int32]
 _text = pa.string()
 _INT32 = np.iinfo(np.int32)
 _ESCAPED = r'["\\\x00-\x1f]'  # what JSON text cannot hold as it is
+_WRITABLE = (pa.string(), pa.int64(), pa.float64(), pa.bool_())
+_FEW_DISTINCT = 4  # with fewer distinct texts than a row in so many, each is read by itself
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -83,11 +86,12 @@ def plain_metadata(
         for column in columns.values():
             plain &= ~has_text | is_null(column)
         rows = np.flatnonzero(has_text & plain)
-        read = _read_texts(texts, rows, type_codes, rules)
-        json = pc.coalesce(read.text, json)
-        promoted = {name: pc.coalesce(read.promoted[name], promoted[name]) for name in promoted}
-        plain &= ~has_text | read.plain
-        names_cost = read.text_names_cost
+        for read in _read_texts(texts, rows, type_codes, rules):
+            json = pc.if_else(pa.array(read.plain), read.text, json)
+            promoted = {name: pc.coalesce(read.promoted[name], promoted[name]) for name in promoted}
+            has_text &= ~read.plain  # these are settled
+            names_cost |= read.text_names_cost
+        plain &= ~has_text
     sizes = pc.binary_length(json).to_numpy(False)
     return PlainMetadata(plain & (sizes <= METADATA_MAX_BYTES), json, promoted, names_cost)
 
@@ -164,10 +168,10 @@ class _ByColumns:
                 out[name] = pa.array(values.astype(np.int64), mask=~good).cast(wanted)
         return out
 
-    def to_json(self) -> pa.Array:
+    def to_json(self, *, adds_signal: bool = True) -> pa.Array:
         """One JSON object per row: the columns in order, then a friction signal not said."""
         members = [_members(key, column) for key, column in self._columns.items()]
-        if self._signals.null_count < len(self._signals):
+        if adds_signal and self._signals.null_count < len(self._signals):
             said = self._columns.get("friction_signal")
             if said is None or not pa.types.is_string(said.type):
                 left = self._signals
@@ -243,8 +247,93 @@ def _read_texts(
     rows: npt.NDArray[np.int64],
     type_codes: Codes,
     rules: Sequence[TypeRules],
+) -> Iterator[PlainMetadata]:
+    """Read the metadata texts of some rows: in columns per event type, then one by one.
+
+    Returns:
+        What each way of reading settled, over all rows of the batch; null in all other rows.
+    """
+    distinct = pc.count_distinct(texts.take(pa.array(rows))).as_py()
+    if distinct > len(rows) // _FEW_DISTINCT:
+        left = np.zeros(len(texts), np.bool_)
+        left[rows] = True
+        for code, rule in enumerate(rules):
+            group = rows[type_codes[rows] == code]
+            read = _read_as_columns(texts.take(pa.array(group)), rule) if len(group) else None
+            if read is not None:
+                left[group[read.plain]] = False
+                yield _spread_out(read, group, len(texts))
+        rows = np.flatnonzero(left)
+    if len(rows):
+        yield _read_distinct(texts, rows, type_codes, rules)
+
+
+def _read_as_columns(texts: pa.Array, rule: TypeRules) -> PlainMetadata | None:
+    """Read the texts of one event type as a table and prove the reading by writing them back.
+
+    A text that comes out letter by letter as it was is the canonical text of exactly the values
+    in the columns: no key stood twice, no number lost a digit, nothing was left out.
+    """
+    table = _parsed(b"\n".join(texts.cast(pa.binary()).to_pylist()))
+    if table is None or table.num_rows != len(texts):
+        return None
+    columns = {
+        field.name: single(table.column(field.name))
+        for field in table.schema
+        if field.type in _WRITABLE
+    }
+    codes = np.zeros(len(texts), np.int32)
+    work = _ByColumns(columns, codes, [rule], np.ones(len(texts), np.bool_))
+    proven = pc.equal(work.to_json(adds_signal=False), texts).to_numpy(False)
+    cost = columns.get("cost_usd")
+    return PlainMetadata(
+        proven & work.check(),
+        work.to_json(),
+        work.promoted(),
+        np.zeros(len(texts), np.bool_) if cost is None else ~is_null(cost),
+    )
+
+
+def _parsed(lines: bytes, schema: pa.Schema | None = None) -> pa.Table | None:
+    """JSON lines as a table; None when they are not all objects with one type per member."""
+    try:
+        table = pa_json.read_json(
+            pa.BufferReader(lines),
+            pa_json.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+            pa_json.ParseOptions(explicit_schema=schema),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if schema is None and any(pa.types.is_timestamp(kind) for kind in table.schema.types):
+        # The reader takes texts that look like moments for moments; they are to stay texts.
+        types = [(f.name, _text if pa.types.is_timestamp(f.type) else f.type) for f in table.schema]
+        return _parsed(lines, pa.schema(types))
+    return table
+
+
+def _spread_out(read: PlainMetadata, group: npt.NDArray[np.int64], num_rows: int) -> PlainMetadata:
+    """What was read of some rows as columns over all rows, null where nothing was settled."""
+    rows = group[read.plain]
+    place_of_row = np.full(num_rows, -1, np.int64)
+    place_of_row[rows] = np.flatnonzero(read.plain)
+    where = pa.array(place_of_row, mask=place_of_row < 0)
+    names_cost = np.zeros(num_rows, np.bool_)
+    names_cost[rows] = read.text_names_cost[read.plain]
+    return PlainMetadata(
+        place_of_row >= 0,
+        read.text.take(where),
+        {name: column.take(where) for name, column in read.promoted.items()},
+        names_cost,
+    )
+
+
+def _read_distinct(
+    texts: pa.Array,
+    rows: npt.NDArray[np.int64],
+    type_codes: Codes,
+    rules: Sequence[TypeRules],
 ) -> PlainMetadata:
-    """Read the metadata texts of some rows, each distinct pair of type and text once."""
+    """Read each distinct pair of type and text once."""
     coded = texts.take(pa.array(rows)).dictionary_encode()
     pairs = coded.indices.to_numpy(False).astype(np.int64) * len(rules) + type_codes[rows]
     distinct, places = np.unique(pairs, return_inverse=True)
@@ -259,21 +348,19 @@ def _read_texts(
         json.append(None if read is None else read[0])
         promoted.append(nothing if read is None else read[1])
         names_cost[at] = read is not None and read[2]
-    num = len(texts)
-    place_of_row = np.full(num, -1, np.int64)
-    place_of_row[rows] = places
-    where = pa.array(place_of_row, mask=place_of_row < 0)
-    good = np.array([one is not None for one in json] + [False])[place_of_row]
     values = list(zip(*promoted, strict=True)) or [()] * len(PROMOTED_METADATA)
-    return PlainMetadata(
-        good,
+    where = pa.array(places)
+    good = np.array([one is not None for one in json], np.bool_)
+    of_rows = PlainMetadata(
+        good[places],
         pa.array(json, _text).take(where),
         {
             name: pa.array(column, EVENT_SCHEMA.field(name).type).take(where)
             for name, column in zip(PROMOTED_METADATA, values, strict=True)
         },
-        np.append(names_cost, False)[place_of_row],
+        names_cost[places],
     )
+    return _spread_out(of_rows, rows, len(texts))
 
 
 def _read_text(text: str, rules: TypeRules) -> tuple[str, Sequence[Any], bool] | None:

@@ -15,15 +15,17 @@ from starlette.responses import Response
 
 from ebbtide.api.auth import authorize
 from ebbtide.api.dependencies import admin, services
+from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.receive import receive_body
 from ebbtide.api.services import Services, services_of
+from ebbtide.api.turns import Turns
 from ebbtide.domain.errors import Forbidden, NotFound, Unprocessable, UnsupportedEncoding
 from ebbtide.domain.event import Outcome
 from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.domain.keys import ApiKey, Scope
 from ebbtide.domain.quarantine import FILE_MAX_CHARS
 from ebbtide.domain.time import format_instant
-from ebbtide.ingest.bulk import BulkOutcome
+from ebbtide.ingest.bulk import CheckedTable
 from ebbtide.ingest.bulk_wire import BODY_MAX_BYTES, MEDIA_TYPE, from_stream
 from ebbtide.store.state.imports import ImportProgress
 
@@ -33,7 +35,9 @@ REASONS_MAX = 100  # reasons may hold names from the data; an answer stays small
 _DOOR = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _KEY = re.compile(r"[0-9A-Za-z._:-]{1,200}")
 
-router = APIRouter(tags=["imports"])
+_turns = Turns()
+
+router = APIRouter(tags=["imports"], route_class=JsonRoute)
 House = Annotated[Services, Depends(services)]
 
 
@@ -41,7 +45,9 @@ async def post_bulk(request: Request) -> Response:
     """Load one Arrow table of unchecked events; answered when every row is durable somewhere.
 
     Query parameters: ``key`` (obligatory) names the content of the file, ``door`` (``import``),
-    ``source`` of rows that name none, ``file`` for people who look into quarantine.
+    ``source`` of rows that name none, ``file`` for people who look into quarantine. A sender that
+    does not wait for an answer before the next request gives each a ``request_id``, and names the
+    one before it as ``after``: then the rows are stored in this order.
     """
     house = services_of(request)
     caller = authorize(house.authenticator, request, Scope.ADMIN)
@@ -54,21 +60,26 @@ async def post_bulk(request: Request) -> Response:
     key = _matching("key", asked.get("key", ""), _KEY)
     source = _short("source", asked.get("source") or door, ID_MAX_CHARS)
     file = _short("file", asked.get("file") or "", FILE_MAX_CHARS) or None
-    body = await receive_body(request, limit=BODY_MAX_BYTES, deadline_s=RECEIVE_DEADLINE_S)
-    received_at = house.clock()
+    request_id = _optional("request_id", asked.get("request_id"))
+    after = _optional("after", asked.get("after"))
+    with _turns.taken(request_id):
+        body = await receive_body(request, limit=BODY_MAX_BYTES, deadline_s=RECEIVE_DEADLINE_S)
+        received_at = house.clock()
 
-    def load() -> BulkOutcome:
-        return house.bulk.load(
-            from_stream(body),
-            door=door,
-            received_at=received_at,
-            default_source=source,
-            file=file,
-            key=key,
-            key_id=caller.key_id,
-        )
+        def check() -> CheckedTable:
+            return house.bulk.check(
+                from_stream(body),
+                door=door,
+                received_at=received_at,
+                default_source=source,
+                file=file,
+                key=key,
+                key_id=caller.key_id,
+            )
 
-    outcome = await run_in_threadpool(load)
+        checked = await run_in_threadpool(check)
+        await _turns.after(after)
+        outcome = await run_in_threadpool(house.bulk.store, checked)
     answer = {one.word: outcome.counts[one] for one in Outcome} | {
         "reasons": dict(outcome.reasons.most_common(REASONS_MAX)),
         "examples": [{"line": one.line, "reason": one.reason} for one in outcome.examples],
@@ -85,6 +96,10 @@ def _matching(name: str, value: str, form: re.Pattern[str]) -> str:
     if form.fullmatch(value) is None:
         raise Unprocessable(f"the parameter {name} must match {form.pattern}")
     return value
+
+
+def _optional(name: str, value: str | None) -> str | None:
+    return None if value is None else _matching(name, value, _KEY)
 
 
 def _short(name: str, value: str, most: int) -> str:
