@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,14 +131,31 @@ def _announce(house: House, listener: socket.socket) -> RunningServer:
     return running
 
 
+def _tune_interpreter() -> None:
+    """Settle the interpreter for many small objects and two busy threads.
+
+    Cyclic garbage is looked for seldom: events form no cycles.
+
+    With Python's defaults a third of the interpreter's time at full load goes into finding
+    none. What lives as long as the process is not looked at again at all.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 50)
+    # The writer comes back from the database many times a commit and must not wait 5 ms each time.
+    sys.setswitchinterval(0.0005)
+
+
 def serve(house: House, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered first."""
     _announce(house, listener)
     # Once drained, the server library raises the signal again for whoever waits for it. That
     # must end this call, not the process: the house is to be closed after it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = _server(house)
+    _tune_interpreter()
     try:
-        _server(house).run(sockets=[listener])
+        server.run(sockets=[listener])
     except KeyboardInterrupt:
         return
 

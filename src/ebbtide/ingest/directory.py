@@ -47,6 +47,11 @@ class Directory:
             for e in events
         ]
 
+    def is_canonical(self, events: list[Event]) -> bool:
+        """Whether every event stands under the known spelling of its tenant already."""
+        canonical = self._canonical
+        return all(canonical.get(e.tenant_id) == e.tenant_id for e in events)
+
     def canonical(self, tenant_ids: Iterable[str], seen_at: datetime) -> dict[str, str]:
         """The one spelling of each tenant id, for bulk loads; new tenants are entered."""
         wanted = set(tenant_ids)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import structlog
 
 from ebbtide.domain.errors import (
@@ -45,6 +46,7 @@ REST_UPKEEP_S = 30.0  # and this often while nothing comes, for readers leave ca
 GENERATED_ID = "generated_event_id"  # the sender named none, so a retry would store it again
 
 _new = tuple.__new__  # a named tuple without its argument handling, for the hot path
+_NO_OUTCOMES = np.zeros(0, np.uint8)
 _OUTCOMES = tuple(Outcome)  # by value; calling the enum costs a microsecond an event
 
 log = structlog.get_logger(__name__)
@@ -78,8 +80,14 @@ class Submission:
     source_file: str | None = None
     lines: Sequence[int] | None = None
     generated: Collection[int] = ()  # positions of records that named no id
+    batch: pa.RecordBatch | None = None  # the events in columns; None while that cannot be done
     holds: bool = True  # False when its rejects are in quarantine already
     results: Future[list[Result]] = field(default_factory=Future)
+
+    @property
+    def events(self) -> list[Event]:
+        """Those of the entries that are events, in order."""
+        return [entry for entry in self.entries if type(entry) is Event]
 
     def raw(self, position: int) -> bytes:
         """The record as it came, for quarantine."""
@@ -116,6 +124,9 @@ class Writer:
             IngestOverloaded: too many events wait already.
             StoreUnavailable: the writer is shutting down.
         """
+        # Laid out here, in the caller's thread, and not by the writer: while it commits, the
+        # caller has time, and the less Python the writer runs, the less they wait for each other.
+        submission.batch = self._laid_out_early(submission.events)
         with self._ready:
             if self._closing:
                 raise StoreUnavailable("the server is shutting down")
@@ -214,9 +225,15 @@ class Writer:
         if self._directory.erasures:
             for submission in group:
                 submission.entries = [self._without_erased(one) for one in submission.entries]
-        events = [e for s in group for e in s.entries if type(e) is Event]
-        events = self._directory.with_canonical_tenants(events)
-        codes, refusals = self._append(events) if events else (np.zeros(0, np.uint8), {})
+                submission.batch = self._laid_out_early(submission.events)
+        events = []
+        batches = []
+        for submission in group:
+            own = submission.events
+            if own:
+                events += own
+                batches.append(submission.batch or self._laid_out(own))
+        codes, refusals = self._append(batches, events) if events else (_NO_OUTCOMES, {})
         outcomes = [_OUTCOMES[code] for code in codes.tolist()]
         held: list[QuarantineEntry] = []
         sightings = [one for submission in group for one in submission.sightings]
@@ -261,17 +278,33 @@ class Writer:
             return Refused("erased_tenant", entry.event_id)
         return entry
 
-    def _append(self, events: list[Event]) -> tuple[Outcomes, dict[int, str]]:
+    def _laid_out_early(self, events: list[Event]) -> pa.RecordBatch | None:
+        """Events in columns when nothing is open about them; else the writer takes care of it."""
+        if not events or not self._directory.is_canonical(events):
+            return None
+        try:
+            return to_batch(events)
+        except (ValueError, OverflowError):
+            return None
+
+    def _laid_out(self, events: list[Event]) -> pa.RecordBatch:
+        """Events in columns, each under the one spelling of its tenant."""
+        return to_batch(self._directory.with_canonical_tenants(events))
+
+    def _append(
+        self, batches: Sequence[pa.RecordBatch], events: list[Event]
+    ) -> tuple[Outcomes, dict[int, str]]:
         """Append a group; a row that the engine itself refuses is isolated by halving."""
         try:
-            return self._events.append(to_batch(events)), {}
+            whole = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+            return self._events.append(whole), {}
         except (StoreRefused, ValueError, OverflowError) as error:
             if len(events) == 1:
                 log.error("ingest.store_refused", detail=str(error)[:500])
                 return np.full(1, Outcome.QUARANTINED, np.uint8), {0: "store_refused"}
         middle = len(events) // 2
-        first, early = self._append(events[:middle])
-        second, late = self._append(events[middle:])
+        first, early = self._append([self._laid_out(events[:middle])], events[:middle])
+        second, late = self._append([self._laid_out(events[middle:])], events[middle:])
         late = {middle + at: reason for at, reason in late.items()}
         return np.concatenate([first, second]), early | late
 

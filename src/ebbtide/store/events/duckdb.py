@@ -81,13 +81,14 @@ class DuckDBEventStore(EventStore):
         note="every commit is in the write-ahead log and fsynced before append returns",
     )
 
-    def __init__(self, path: Path | str, *, memory_limit_mb: int = 512, threads: int = 2) -> None:
+    def __init__(self, path: Path | str, *, memory_limit_mb: int = 512, threads: int = 1) -> None:
         """Open (or create) the file; :meth:`migrate` must run before anything else.
 
         Args:
             path: the database file; its write-ahead log stands beside it.
             memory_limit_mb: what DuckDB may hold in memory, caches included.
-            threads: for one query; two are enough for two cores.
+            threads: for one query. One by default: on two cores a query that takes both holds
+                up the writer, and several readers still run beside one another.
 
         Raises:
             StoreUnavailable: the file is locked by another process, or is no DuckDB file.
@@ -478,14 +479,21 @@ def _uuid_bytes(value: Any) -> bytes:
 
 
 def _without_zone(batch: pa.RecordBatch) -> pa.Table:
-    """The batch with plain UTC instants, as the tables hold them: no session zone is asked."""
-    schema = pa.schema(
-        [
-            pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f
-            for f in batch.schema
-        ]
-    )
-    return pa.Table.from_batches([batch]).cast(schema)
+    """The batch with plain UTC instants, as the tables hold them: no session zone is asked.
+
+    The same bytes under another name. A cast would hand the interpreter's lock over for each
+    column, and at full load every handing over costs more than the whole insert.
+    """
+    columns, fields = [], []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if pa.types.is_timestamp(field.type):
+            field = pa.field(field.name, pa.timestamp("us"), field.nullable)
+            column = pa.Array.from_buffers(
+                field.type, len(column), column.buffers(), offset=column.offset
+            )
+        columns.append(column)
+        fields.append(field)
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
 def _portable(table: pa.Table) -> pa.Table:

@@ -14,6 +14,10 @@ from ebbtide.store.events.base import Outcomes, same_content
 from ebbtide.store.events.key_index import KeyIndex, Keys
 
 Identity = tuple[str, bytes]  #: tenant id, and the event's UUID as 16 bytes
+# Below this, plain Python is as fast as a library call, and does not hand over the interpreter's
+# lock, for which a busy server makes the writer wait.
+SMALL_BATCH_ROWS = 5_000
+
 Row = dict[str, Any]
 
 
@@ -27,6 +31,8 @@ def keys_of(uuids: pa.Array, tenant_ids: pa.Array) -> Keys:
     storage = uuids.storage if isinstance(uuids, pa.ExtensionArray) else uuids
     start = storage.offset * 16
     raw = memoryview(storage.buffers()[1])[start : start + 16 * len(storage)]
+    if len(storage) < SMALL_BATCH_ROWS:
+        return KeyIndex.keys(raw, tenant_ids.to_pylist())
     coded = tenant_ids.dictionary_encode()
     return KeyIndex.keys_of_dictionary(
         raw, coded.indices.to_numpy(zero_copy_only=False), coded.dictionary.to_pylist()
@@ -35,6 +41,9 @@ def keys_of(uuids: pa.Array, tenant_ids: pa.Array) -> Keys:
 
 def repeats_in(keys: Keys) -> npt.NDArray[np.bool_]:
     """Which rows share their key with another row of the same batch."""
+    if len(keys) < SMALL_BATCH_ROWS:
+        if len(set(keys.tolist())) == len(keys):
+            return np.zeros(len(keys), np.bool_)
     ordered = np.sort(keys)
     if not (ordered[1:] == ordered[:-1]).any():
         return np.zeros(len(keys), np.bool_)
