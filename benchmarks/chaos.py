@@ -39,10 +39,10 @@ def kill_run(folder: Path, num_kills: int, seed: int, events_url: str | None) ->
     server = ServerProcess(folder, env=env, log=folder.with_suffix(".log"))
 
     def shown(number: int) -> None:
-        print(f"\r  kill {number} of {num_kills}", end="", flush=True)
+        if number % 10 == 0:
+            print(f"  kill {number} of {num_kills}", flush=True)
 
     tally = kills.kill_under_load(server, num_kills=num_kills, seed=seed, on_kill=shown)
-    print()
     rows, rollup_num = stored(Settings(data_dir=folder, events_url=events_url))
     return {"seed": seed} | kills.compare(tally, rows, rollup_num).summary()
 
