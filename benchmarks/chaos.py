@@ -17,6 +17,7 @@ from benchmarks import disk_full, fsync_check, kills
 from benchmarks.databases import throwaway_postgres
 from benchmarks.results import save
 from benchmarks.server_process import ServerProcess
+
 from ebbtide.app.settings import Settings
 from ebbtide.app.stores import open_events
 

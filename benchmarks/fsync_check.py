@@ -22,19 +22,22 @@ def is_available() -> bool:
     return shutil.which("strace") is not None
 
 
-def check(server: ServerProcess, trace: Path, *, num_requests: int = 10) -> dict[str, int]:
+def check(
+    server: ServerProcess, trace: Path, *, num_requests: int = 10, store: str = "events.duckdb"
+) -> dict[str, int]:
     """Send single events to a running server under strace and look at each one's calls.
 
     Args:
         server: running; its process must be allowed to be traced.
         trace: file for strace's output.
+        store: part of the path of the file that holds events until the next checkpoint.
 
     Returns:
-        Requests sent, and how many had an fsync or fdatasync that ended between the arrival of
-        the request and the answer. Both are equal when the promise holds.
+        Requests sent, and how many had an fsync or fdatasync of the store that ended between
+        the arrival of the request and the answer. Both are equal when the promise holds.
     """
     strace = subprocess.Popen(
-        ["strace", "-f", "-tt", "-s", "2000", "-e", _CALLS, "-o", str(trace), "-p", str(server.pid)],
+        ["strace", "-f", "-y", "-s", "2000", "-e", _CALLS, "-o", str(trace), "-p", str(server.pid)],
         stderr=subprocess.DEVNULL,
     )
     try:
@@ -47,7 +50,7 @@ def check(server: ServerProcess, trace: Path, *, num_requests: int = 10) -> dict
     lines = trace.read_text(errors="replace").splitlines()
     return {
         "requests": num_requests,
-        "with_fsync_before_answer": sum(_has_fsync(lines, mark) for mark in marks),
+        "with_fsync_before_answer": sum(has_fsync(lines, mark, store) for mark in marks),
     }
 
 
@@ -61,7 +64,10 @@ def _send(server: ServerProcess) -> str:
     }
     line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     line.request(
-        "POST", "/v1/events", json.dumps(event), {"X-API-Key": KEY, "Content-Type": "application/json"}
+        "POST",
+        "/v1/events",
+        json.dumps(event),
+        {"X-API-Key": KEY, "Content-Type": "application/json"},
     )
     answer = line.getresponse()
     body = answer.read()
@@ -71,14 +77,27 @@ def _send(server: ServerProcess) -> str:
     return mark
 
 
-def _has_fsync(lines: list[str], mark: str) -> bool:
-    """Whether a finished sync stands between the line that reads a mark and the one that sends it."""
+def has_fsync(lines: list[str], mark: str, store: str) -> bool:
+    """Whether a finished sync of the store stands between reading a mark and answering it.
+
+    Args:
+        lines: of strace, with process ids and file names.
+        mark: a text that is in the request and in its answer, and nowhere else.
+        store: part of the path of the file that must be synced.
+    """
     arrived = synced = False
+    syncing = set()  # threads whose sync of the store has begun
     for line in lines:
+        thread = line.partition(" ")[0]
         if not arrived:
             arrived = mark in line and re.search(r"\b(recvfrom|read)\(|resumed>", line) is not None
             continue
-        if re.search(r"\b(fsync|fdatasync)\(.*= 0|<\.\.\. (fsync|fdatasync) resumed>.*= 0", line):
+        if re.search(r"\b(fsync|fdatasync)\(", line) and store in line:
+            if line.endswith("= 0"):
+                synced = True
+            elif "unfinished" in line:
+                syncing.add(thread)
+        elif re.search(r"<\.\.\. (fsync|fdatasync) resumed>.*= 0$", line) and thread in syncing:
             synced = True
         if mark in line and re.search(r"\b(sendto|write|writev|sendmsg)\(", line):
             if "HTTP/1.1 200" in line or "results" in line:  # strace escapes the quotes

@@ -64,15 +64,15 @@ class ServerProcess:
             "EBBTIDE_PORT": str(self.port),
             "EBBTIDE_BOOTSTRAP_KEY": KEY,
         } | self._env
-        out = self._log.open("ab") if self._log else subprocess.DEVNULL
         began = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ebbtide", "serve"],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+        with (self._log or Path(os.devnull)).open("ab") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ebbtide", "serve"],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
         while time.monotonic() - began < START_DEADLINE_S:
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self._process.returncode}")
@@ -94,6 +94,11 @@ class ServerProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait until it ends by itself; returns the exit code."""
+        assert self._process is not None
+        return self._process.wait(timeout_s)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
