@@ -1,0 +1,34 @@
+"""The command with a server beside it, and the command alone with its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from command import Command
+
+from ebbtide.app.house import House
+from ebbtide.app.serving import serving_aside
+from ebbtide.app.settings import Settings
+
+
+@pytest.fixture(params=["beside a server", "alone"])
+def ebbtide(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    """The command on a fresh folder, once with a running server and once without."""
+    folder = tmp_path / "data"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EBBTIDE_DATA_DIR", str(folder))
+    monkeypatch.setenv("COLUMNS", "300")
+    command = Command(folder, request.param)
+    try:
+        if request.param == "alone":
+            yield command
+        else:
+            with House(Settings(data_dir=folder)) as house, serving_aside(house):
+                yield command
+    finally:
+        structlog.reset_defaults()  # a command that opens the folder itself logs less
