@@ -1,4 +1,4 @@
-"""Fills a small disk under the server: it must refuse, lose nothing, and go on when space returns."""
+"""Fills a small disk under the server: it must refuse, lose nothing, and go on afterwards."""
 
 from __future__ import annotations
 
