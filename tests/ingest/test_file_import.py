@@ -170,8 +170,8 @@ def test_every_row_of_a_good_csv_file_is_read_at_its_line(
     path = tmp_path / "good.csv"
     path.write_bytes(text.encode())
 
-    before = file_reader.BLOCK_BYTES
-    file_reader.BLOCK_BYTES = block
+    before = file_reader.CHUNK_BYTES
+    file_reader.CHUNK_BYTES = block
     try:
         found, bad = everything(path)
         if rows:  # from any record on, the rest is the same
@@ -179,7 +179,7 @@ def test_every_row_of_a_good_csv_file_is_read_at_its_line(
             position = expected[at][0] - 1
             assert everything(path, position) == (expected[at:], [])
     finally:
-        file_reader.BLOCK_BYTES = before
+        file_reader.CHUNK_BYTES = before
 
     assert (found, bad) == (expected, [])
 
@@ -247,7 +247,7 @@ def test_files_that_cannot_be_opened(tmp_path: Path, name: str, content: bytes, 
 def test_json_lines_are_isolated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(file_reader, "BLOCK_BYTES", block)
+    monkeypatch.setattr(file_reader, "CHUNK_BYTES", block)
     lines = [
         b'\xef\xbb\xbf{"a":1}', b"", b"{", b"[1]", b'{"a":1,"a":2}', b'{"a":NaN}', b"\xff",
         b'{"a":2}\r', b'{"a":"\\ud800"}', b'{"a":3}',
@@ -271,7 +271,7 @@ def test_json_lines_are_isolated(
 def test_a_line_without_end_does_not_fill_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_reader, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(file_reader, "CHUNK_BYTES", 1000)
     path = tmp_path / "long.jsonl"
     path.write_bytes(b'{"a":1}\n{"a":"' + b"x" * 50_000 + b'"}\n{"a":2}\n')
 
@@ -326,7 +326,7 @@ def test_parquet_types_come_down_to_simple_ones(tmp_path: Path) -> None:
 
 
 def test_parquet_goes_on_at_any_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_reader, "PARQUET_ROWS", 7)
+    monkeypatch.setattr(file_reader, "CHUNK_ROWS", 7)
     path = tmp_path / "rows.parquet"
     nested = pa.array([{"b": [i]} for i in range(50)])
     pq.write_table(pa.table({"a": pa.array(range(50)), "n": nested}), path, row_group_size=20)
@@ -507,8 +507,8 @@ class Dying:
 def test_an_import_that_dies_often_counts_the_file_once(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(file_reader, "BLOCK_BYTES", 2000)
-    monkeypatch.setattr(file_reader, "PARQUET_ROWS", 20)
+    monkeypatch.setattr(file_reader, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(file_reader, "CHUNK_ROWS", 20)
     monkeypatch.setattr(file_import, "SEND_BYTES", 1000)
     rows = [
         {"tenant_id": "acme", "timestamp": f"2026-03-01T00:{i // 60:02}:{i % 60:02}Z",

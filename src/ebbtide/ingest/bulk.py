@@ -35,9 +35,9 @@ from ebbtide.ingest.validate import Rejection, Validator
 from ebbtide.store.events.base import EVENT_SCHEMA, EventStore, Outcomes, to_batch
 from ebbtide.store.state.base import StateStore
 
-# One commit is one row group of DuckDB: that many rows go straight into the file, compressed, and
-# not through its log first. Half the work for each row.
-BATCH_ROWS = 122_880
+# One commit, as large as what imports send: so much goes straight into DuckDB's file, compressed,
+# and not through its log first. Other writers wait for it, about half a second.
+BATCH_ROWS = 245_760
 EXAMPLES_MAX = 20  # reasons said with their line
 
 log = structlog.get_logger(__name__)

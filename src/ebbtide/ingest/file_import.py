@@ -33,7 +33,7 @@ from ebbtide.store.state.imports import ImportProgress
 
 DOOR = "import"
 CHUNKS_UNDER_WAY = 1  # beside the one that is being made; the server stores them in order
-SEND_BYTES = 40 * 1024 * 1024  # of one table; the server's door takes 64 MB
+SEND_BYTES = 56 * 1024 * 1024  # of one table; the server's door takes 64 MB
 
 
 class Sink(Protocol):
