@@ -48,7 +48,7 @@ def postgres_url() -> Iterator[str]:
 
 
 def test_kills_under_load_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    check_kills(tmp_path / "data", 4, postgres_url)
+    check_kills(tmp_path / "data", 3, postgres_url)
 
 
 def test_every_answer_comes_after_an_fsync(tmp_path: Path, process: ServerProcess) -> None:

@@ -81,7 +81,7 @@ def test_secrets_do_not_show() -> None:
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
-        ({"events_url": "mysql://u:canary@h/db"}, SettingsError, "EBBTIDE_EVENTS_URL"),
+        ({"events_url": "mysql://u:canary@localhost/db"}, SettingsError, "EBBTIDE_EVENTS_URL"),
         ({"events_url": "events.duckdb"}, SettingsError, "EBBTIDE_EVENTS_URL"),
         ({"events_url": ""}, None, ""),
         ({"events_url": "duckdb:///"}, SettingsError, "file path"),
