@@ -38,6 +38,7 @@ def from_stream(body: bytes) -> pa.Table:
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
             table = reader.read_all()
         table.validate(full=True)
+        str(table.schema)  # names and zones must be text as well
     except (pa.ArrowException, OSError, struct.error, ValueError, OverflowError) as error:
         raise BadRequest(f"the body is no Arrow stream that can be read: {error}") from error
     return table
