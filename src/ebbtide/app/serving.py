@@ -23,17 +23,20 @@ from ebbtide.app.data_dir import RunningServer
 from ebbtide.app.house import House
 from ebbtide.domain.errors import SettingsError
 
+HEADER_MAX_BYTES = 64 * 1024  # of one request; no honest one comes near it
 KEEP_ALIVE_S = 75  # idle connections; longer than a scrape or flush interval
 DRAIN_S = 10  # requests under way get this long when we are told to stop
 
 
 class DeadlineProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that hangs up on a request whose header does not arrive in time.
+    """HTTP/1.1 that hangs up on a request whose header is too slow or too large.
 
-    The server library itself would wait for ever for a header that trickles.
+    The server library itself would wait for ever for a header that trickles, and keep one of
+    any size.
     """
 
     _deadline: asyncio.TimerHandle | None = None
+    _header_bytes = 0
 
     def __init__(self, *args: Any, header_deadline_s: float, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -44,9 +47,18 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._arm()
 
+    def data_received(self, data: bytes) -> None:
+        """More bytes; as long as the header is not complete they all belong to it."""
+        super().data_received(data)
+        if self._deadline is not None:
+            self._header_bytes += len(data)
+            if self._header_bytes > HEADER_MAX_BYTES:
+                self._hang_up(b"431 Request Header Fields Too Large")
+
     def on_message_begin(self) -> None:
         """The first byte of a request on a connection that was kept open."""
         super().on_message_begin()
+        self._header_bytes = 0
         if self._deadline is None:
             self._arm()
 
@@ -70,8 +82,12 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _expire(self) -> None:
         self._deadline = None
+        self._hang_up(b"408 Request Timeout")
+
+    def _hang_up(self, status: bytes) -> None:
+        self._disarm()
         if not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n")
+            self.transport.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\n\r\n")
             self.transport.close()
 
 

@@ -335,12 +335,15 @@ class BulkLoader:
 
     def _store(self, checked: _Checked, source: _Source, outcome: BulkOutcome) -> None:
         """Append one batch; when this returns, every row of it is durable somewhere."""
-        self._refuse_erased(checked)
-        checked.events = self._under_one_spelling(checked.events, source.received_at)
-        if checked.events.num_rows:
-            outcomes = self._append(checked.events)
-        else:
-            outcomes = np.zeros(0, np.uint8)
+        # From asking about erasures to the append, no tenant may be erased: what waited for the
+        # store meanwhile would come after the erasure, under a spelling that is gone.
+        with self._directory.steady:
+            self._refuse_erased(checked)
+            checked.events = self._under_one_spelling(checked.events, source.received_at)
+            if checked.events.num_rows:
+                outcomes = self._append(checked.events)
+            else:
+                outcomes = np.zeros(0, np.uint8)
         held = checked.held
         for code, reason in (
             (Outcome.CONFLICT, "conflict"),

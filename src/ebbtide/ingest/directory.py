@@ -27,6 +27,8 @@ class Directory:
         self._canonical: dict[str, str] = {}  # spelling as sent -> spelling in the store
         self._erased: dict[str, datetime] = state.tenants.erasures()
         self._lock = threading.Lock()
+        #: Held by whoever needs that no tenant is erased for a while, and by erasures themselves.
+        self.steady = threading.Lock()
 
     def with_canonical_tenants(self, events: list[Event]) -> list[Event]:
         """The events, each under the one spelling of its tenant; new tenants are entered.

@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from ebbtide.api.dependencies import Instant, admin, reader, services
 from ebbtide.api.json_route import JsonRoute
@@ -22,6 +23,14 @@ from ebbtide.domain.tenant import PRICE_USD_MAX, Contact, Fact, Origin, Tenant
 from ebbtide.domain.time import format_instant
 from ebbtide.ingest.incoming import Incoming
 
+
+class _Anything(PathConvertor):
+    """A part of a path that may hold slashes and line breaks: ids are any text."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 router = APIRouter(tags=["tenants"], route_class=JsonRoute)
 House = Annotated[Services, Depends(services)]
 
@@ -84,7 +93,7 @@ def list_tenants(
     }
 
 
-@router.get("/v1/tenants/{tenant_id:path}", summary="One tenant, by id or by UUID")
+@router.get("/v1/tenants/{tenant_id:anything}", summary="One tenant, by id or by UUID")
 def get_tenant(
     tenant_id: str, house: House, key: Annotated[ApiKey, Depends(reader)]
 ) -> dict[str, Any]:
@@ -94,7 +103,7 @@ def get_tenant(
     return shown(_get(house, tenant_id))
 
 
-@router.put("/v1/tenants/{tenant_id:path}", summary="Enter or edit a tenant")
+@router.put("/v1/tenants/{tenant_id:anything}", summary="Enter or edit a tenant")
 async def put_tenant(
     tenant_id: str,
     body: TenantBody,
@@ -118,7 +127,7 @@ async def put_tenant(
     return shown(await run_in_threadpool(house.state.tenants.put, tenant_id, facts, now))
 
 
-@router.delete("/v1/tenants/{tenant_id:path}", summary="Erase a tenant for good")
+@router.delete("/v1/tenants/{tenant_id:anything}", summary="Erase a tenant for good")
 def erase_tenant(
     tenant_id: str,
     house: House,
@@ -136,7 +145,7 @@ def erase_tenant(
     now = house.clock()
     # Events first: when the directory cannot be reached then, the caller is told so and finds
     # the tenant still there to erase. The other way round the events would have lost their name.
-    with house.writer.paused():
+    with house.writer.paused(), house.directory.steady:
         num = house.events.erase_tenant(spelling)
         house.directory.erase(tenant_id, now)
     house.authenticator.forget()

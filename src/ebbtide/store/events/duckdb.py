@@ -229,7 +229,12 @@ class DuckDBEventStore(EventStore):
                 raise fault from error
             index.add(keys)
             if self._fresh_rows >= FOLD_ROWS:
-                self._fold()
+                try:
+                    self._fold()
+                except duckdb.Error as error:
+                    # The events are on disk and their sums are right unfolded: that must be
+                    # said. The next fold, or upkeep, meets the same trouble and reports it.
+                    self._recover(error)
             return outcomes
 
     def _insert(self, batch: pa.RecordBatch) -> None:
