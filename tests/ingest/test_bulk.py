@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ class OpenDirectory:
     """Knows no other spellings and no erasures."""
 
     erasures: dict[str, datetime] = {}  # noqa: RUF012
+    steady = nullcontext()
 
     def canonical(self, tenant_ids: Iterable[str], _: datetime) -> dict[str, str]:
         return {sent: sent for sent in tenant_ids}
