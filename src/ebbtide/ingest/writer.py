@@ -41,6 +41,7 @@ from ebbtide.store.state.base import StateStore
 COMMIT_EVENTS_MAX = 20_000  # larger groups make the first request in the group wait longer
 WAITING_EVENTS_MAX = 200_000  # about 200 MB of events in memory; beyond it we ask to come back
 IDLE_UPKEEP_S = 1.0  # after this long without events there is time to fold and checkpoint
+GATHER_S = 0.02  # the longest that a group waits for the requests that are expected
 REST_UPKEEP_S = 30.0  # and this often while nothing comes, for readers leave caches behind
 
 GENERATED_ID = "generated_event_id"  # the sender named none, so a retry would store it again
@@ -111,6 +112,7 @@ class Writer:
         self._accounting = accounting
         self._waiting: deque[Submission] = deque()
         self._waiting_events = 0
+        self._expected = 1  # requests under way at once, as the last group has shown
         self._ready = threading.Condition()
         self._closing = False
         self._writing = threading.Lock()
@@ -172,6 +174,7 @@ class Writer:
                 return
             if group:
                 self._finish(group)
+                self._expected = len(group) + len(self._waiting)
                 upkeep_due = True
             else:
                 upkeep_due = False
@@ -187,6 +190,15 @@ class Writer:
                 left = deadline - monotonic()
                 if left <= 0:
                     return []
+                self._ready.wait(left)
+            # Under load the other clients' requests are being read just now. Committing beside that
+            # costs more than waiting for them: the two would only take turns. A single client
+            # never waits, for it is the only one expected.
+            gathered = monotonic() + GATHER_S
+            while len(self._waiting) < self._expected and not self._closing:
+                left = gathered - monotonic()
+                if left <= 0:
+                    break
                 self._ready.wait(left)
             group, size = [], 0
             while self._waiting and size < COMMIT_EVENTS_MAX:

@@ -64,6 +64,7 @@ EVENT_SCHEMA = pa.schema(
 )
 
 EVENT_COLUMNS: tuple[str, ...] = tuple(EVENT_SCHEMA.names)
+_TYPES = [_instant if field.type == _instant else field.type for field in EVENT_SCHEMA]
 
 #: Columns of ``event_rollup``; sums are exact (integers and decimals), never floats.
 ROLLUP_COLUMNS: tuple[str, ...] = (
@@ -178,13 +179,20 @@ def to_batch(events: Sequence[Event]) -> pa.RecordBatch:
     columns = list(zip(*events, strict=True))
     n = len(events)
     uuids = bytes.fromhex("".join(columns[0]).replace("-", ""))
-    ids = [
-        sent if sent != uuid else None for uuid, sent in zip(columns[0], columns[1], strict=True)
-    ]
-    arrays = [pa.Array.from_buffers(pa.binary(16), n, [None, pa.py_buffer(uuids)])]
-    arrays.append(pa.array(ids, _text))
-    for field, values in zip(list(EVENT_SCHEMA)[2:], columns[2:], strict=True):
-        arrays.append(pa.array(values, field.type))
+    arrays = [pa.Array.from_buffers(_TYPES[0], n, [None, pa.py_buffer(uuids)])]
+    if columns[0] == columns[1]:
+        arrays.append(pa.nulls(n, _text))
+    else:
+        pairs = zip(columns[0], columns[1], strict=True)
+        arrays.append(pa.array([sent if sent != uuid else None for uuid, sent in pairs], _text))
+    for kind, values in zip(_TYPES[2:], columns[2:], strict=True):
+        # Most columns of most batches are empty or constant, and then need no conversion.
+        first = values[0]
+        if (first is None or kind is _instant) and values.count(first) == n:
+            made = pa.nulls(n, kind) if first is None else pa.repeat(pa.scalar(first, kind), n)
+        else:
+            made = pa.array(values, kind)
+        arrays.append(made)
     return pa.RecordBatch.from_arrays(arrays, schema=EVENT_SCHEMA)
 
 
