@@ -54,7 +54,9 @@ INVENTORY: dict[tuple[str, str], Entry] = {
     ("GET", "/v1/tenants"): Entry(READ, "/v1/tenants"),
     ("GET", "/v1/tenants/{tenant_id:anything}"): Entry(READ, "/v1/tenants/acme"),
     ("PUT", "/v1/tenants/{tenant_id:anything}"): Entry(ADMIN, "/v1/tenants/acme", {}),
-    ("DELETE", "/v1/tenants/{tenant_id:anything}"): Entry(ADMIN, "/v1/tenants/nobody?confirm=nobody"),
+    ("DELETE", "/v1/tenants/{tenant_id:anything}"): Entry(
+        ADMIN, "/v1/tenants/nobody?confirm=nobody"
+    ),
     ("POST", "/v1/keys"): Entry(ADMIN, "/v1/keys", {"name": "n", "scopes": ["read"]}),
     ("GET", "/v1/keys"): Entry(ADMIN, "/v1/keys"),
     ("DELETE", "/v1/keys/{key_id}"): Entry(ADMIN, "/v1/keys/nobody"),
