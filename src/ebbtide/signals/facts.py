@@ -1,0 +1,99 @@
+"""What the signals are computed from: exact counts and instants of one tenant, at one moment.
+
+Facts are the only thing that is read from the event store for scores. Everything that a person
+sees (stickiness, friction, silent churn, intent, risk, playbooks) is a pure function of facts
+and the moment, so an incremental run and a full one agree when their facts do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+DAY = timedelta(days=1)
+
+#: What a person does when he looks into something; exports count.
+INVESTIGATION_TYPES = ("INCIDENT_VIEWED", "REPLAY_EXECUTED", "EXPORT_GENERATED")
+
+
+class Span(NamedTuple):
+    """When the first and the newest event of one type happened, both up to the moment."""
+
+    first_at: datetime
+    last_at: datetime
+
+
+class Actions(NamedTuple):
+    """How often each kind of investigation happened in one window."""
+
+    num_views: int = 0
+    num_replays: int = 0
+    num_exports: int = 0
+
+
+class FrictionEvent(NamedTuple):
+    """One event of the seven friction types, as the capped score needs it."""
+
+    timestamp: datetime
+    event_uuid: str
+    event_type: str
+    session_id: str | None
+    policy_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Economics:
+    """Money and calls of two windows of 30 days: the last one and the one before it."""
+
+    llm_cost_usd_30d: str = "0"  # exact decimal text, so that facts stay plain data
+    llm_cost_usd_30d_before: str = "0"
+    num_api_calls_30d: int = 0
+    num_api_calls_30d_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """One tenant at one moment; counts are real zeros, for a tenant without events has no facts.
+
+    Windows are ``(as_of - w, as_of]``. ``peak_tenths`` is ten times the highest 7-day stickiness
+    at 00:00 UTC of any day up to the moment (weights are 2, 3 and 5 tenths, so it is an integer);
+    the score at the moment itself is not in it.
+    """
+
+    tenant_id: str
+    spans: Mapping[str, Span]  # by event type; never empty
+    firsts: Mapping[str, datetime]  # by event type: the first one at or after sign-up
+    actions_3d: Actions = Actions()
+    actions_7d: Actions = Actions()
+    actions_30d: Actions = Actions()
+    peak_tenths: int = 0
+    friction_14d: Mapping[str, int] = field(default_factory=dict)  # friction/1: count by type
+    friction_events_7d: tuple[FrictionEvent, ...] = ()  # friction/2: ordered by time, then uuid
+
+    @property
+    def first_event_at(self) -> datetime:
+        """When the tenant's first event of any type happened."""
+        return min(span.first_at for span in self.spans.values())
+
+    @property
+    def last_event_at(self) -> datetime:
+        """When its newest event of any type happened."""
+        return max(span.last_at for span in self.spans.values())
+
+    @property
+    def signed_up_at(self) -> datetime:
+        """Its first SUBSCRIPTION_STARTED, else its first event."""
+        started = self.spans.get("SUBSCRIPTION_STARTED")
+        return started.first_at if started else self.first_event_at
+
+    def first_at(self, event_type: str) -> datetime | None:
+        """The first event of a type, None when there is none."""
+        span = self.spans.get(event_type)
+        return span.first_at if span else None
+
+    def last_at(self, *event_types: str) -> datetime | None:
+        """The newest event of any of these types, None when there is none."""
+        found = [span.last_at for one in event_types if (span := self.spans.get(one))]
+        return max(found, default=None)
