@@ -73,6 +73,21 @@ def test_a_foreign_word_never_keeps_an_event_out(store: StateStore) -> None:
     assert store.quarantine.get(row.id).entry.reason.startswith("invalid_a\\x00b\\ud800")
 
 
+def test_an_imported_row_keeps_its_id_and_the_name_of_its_newest_mapping(
+    store: StateStore,
+) -> None:
+    first = entry(file="a.csv", line=2, event_id="id-1", mapping="shop")
+    other = replace(first, event_id="id-2")  # the file has another content now
+    store.quarantine.add([first, other, replace(first, mapping="mended")])
+    rows = store.quarantine.list_pending()
+    assert [(row.entry.event_id, row.entry.mapping, row.num_seen) for row in rows] == [
+        ("id-1", "mended", 2), ("id-2", "shop", 1),
+    ]  # fmt: skip
+    assert [row.fallback_event_id for row in rows] == ["id-1", "id-2"]
+    store.quarantine.add([first])
+    assert store.quarantine.get(rows[0].id).entry.mapping == "shop"
+
+
 def test_the_same_thing_sent_again_is_one_row_seen_more_often(store: StateStore) -> None:
     store.quarantine.add([entry(key_id="one"), entry(key_id="one")])
     later = AT + SECOND

@@ -47,6 +47,10 @@ class QuarantineEntry:
             ``raw`` still has it.
         key_id: public id of the API key it came with.
         file, line: name and 1-based line or row number when it was imported.
+        event_id: the id it is stored under when it names none itself; None when nothing about
+            it can be repeated, then its row gives the id.
+        mapping: name of the mapping that an imported row came with; None when it speaks of our
+            fields itself, or when its door knows the mapping.
     """
 
     received_at: datetime
@@ -57,6 +61,8 @@ class QuarantineEntry:
     key_id: str | None = None
     file: str | None = None
     line: int | None = None
+    event_id: str | None = None
+    mapping: str | None = None
 
     def __post_init__(self) -> None:
         # Field names and file names in these texts come from outside; they must never be
@@ -65,6 +71,8 @@ class QuarantineEntry:
         object.__setattr__(self, "door", printable(self.door, ID_MAX_CHARS))
         if self.file is not None:
             object.__setattr__(self, "file", printable(self.file, FILE_MAX_CHARS))
+        if self.mapping is not None:
+            object.__setattr__(self, "mapping", printable(self.mapping, ID_MAX_CHARS))
         tenant_id = self.tenant_id
         if tenant_id is not None and (
             not tenant_id or printable(tenant_id, ID_MAX_CHARS) != tenant_id
@@ -84,7 +92,11 @@ class QuarantineEntry:
         same place of the same file, because two equal lines of a file may be two facts.
         The key is no part of it: a client may change keys between two attempts.
         """
-        place = (self.door, self.tenant_id, self.file, self.line, self.raw_sha256)
+        place: tuple[object, ...] = (
+            self.door, self.tenant_id, self.file, self.line, self.raw_sha256,
+        )  # fmt: skip
+        if self.event_id is not None:  # it stands for the content of the file
+            place += (self.event_id,)
         return sha256(repr(place).encode()).hexdigest()
 
 
@@ -132,9 +144,10 @@ class QuarantineRow:
         """The event id to release under when the event names none.
 
         It is the same at every attempt, so a release that was cut off by a crash and is
-        repeated stores the event once.
+        repeated stores the event once. That of an imported row is the one that its file would
+        give it again.
         """
-        return f"quarantine-{self.id}-{self.raw_sha256[:16]}"
+        return self.entry.event_id or f"quarantine-{self.id}-{self.raw_sha256[:16]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,8 @@ class Quarantine:
     def add(self, entries: Sequence[QuarantineEntry]) -> None:
         """Keep entries, all or none, durable when this returns.
 
-        What is pending already gets ``num_seen`` raised and the newest reason; its first
-        ``received_at`` stays.
+        What is pending already gets ``num_seen`` raised and the newest reason and mapping; its
+        first ``received_at`` stays.
 
         Args:
             entries: in order of arrival; may be empty.
@@ -61,6 +61,7 @@ class Quarantine:
                 "num_seen": _row.num_seen + insert.excluded.num_seen,
                 "last_seen_at": insert.excluded.last_seen_at,
                 "reason": insert.excluded.reason,
+                "mapping": insert.excluded.mapping,
             },
         )
         with self._database.write() as connection:
@@ -236,7 +237,7 @@ def _parts(query: Any, meant: QuarantineFilter, *, newest_first: bool = False) -
 
 
 def _merge(entries: Sequence[QuarantineEntry]) -> list[dict[str, Any]]:
-    """Rows to insert, one per identity: the first entry with the last one's reason and time."""
+    """Rows to insert, one per identity: the first entry with what the last one says anew."""
     rows: dict[str, dict[str, Any]] = {}
     for entry in entries:
         identity = entry.identity
@@ -246,6 +247,7 @@ def _merge(entries: Sequence[QuarantineEntry]) -> list[dict[str, Any]]:
         else:
             row["num_seen"] += 1
             row["reason"] = entry.reason
+            row["mapping"] = entry.mapping
             row["last_seen_at"] = entry.received_at
     return list(rows.values())
 
@@ -265,6 +267,8 @@ def _to_row(entry: QuarantineEntry, identity: str) -> dict[str, Any]:
         "key_id": entry.key_id,
         "file": entry.file,
         "line": entry.line,
+        "event_id": entry.event_id,
+        "mapping": entry.mapping,
         "status": _PENDING,
         "num_seen": 1,
         "last_seen_at": entry.received_at,
@@ -284,6 +288,8 @@ def _from_row(row: sa.Row[Any]) -> QuarantineRow:
             key_id=row.key_id,
             file=row.file,
             line=row.line,
+            event_id=row.event_id,
+            mapping=row.mapping,
         ),
         status=QuarantineStatus(row.status),
         num_seen=row.num_seen,

@@ -54,6 +54,8 @@ QUARANTINE = sa.Table(
     sa.Column("num_attempts", sa.BigInteger, nullable=False),
     sa.Column("released_at", Instant),
     sa.Column("released_outcome", sa.Text),
+    sa.Column("event_id", sa.Text),
+    sa.Column("mapping", sa.Text),
     # Row numbers are never used again: a cursor or a fallback event id must not meet another row.
     sqlite_autoincrement=True,
 )
