@@ -285,6 +285,15 @@ def test_a_stop_under_load_loses_nothing_that_was_answered(process: ServerProces
         assert set(send(process, *acknowledged[start : start + 5000])) == {"duplicate"}
 
 
+def test_a_stop_has_nothing_to_complain_about(tmp_path: Path, process: ServerProcess) -> None:
+    process.start()
+    assert send(process, "a") == ["stored"]
+    assert len(ask(process, "GET", "/v1/events")[1]["events"]) == 1
+    said = (tmp_path / "log").read_text()
+    assert process.stop() == 0
+    assert (tmp_path / "log").read_text() == said
+
+
 @pytest.mark.slow
 def test_a_caller_that_never_ends_does_not_hold_up_a_stop(
     process: ServerProcess, half_sent: tuple[socket.socket, bytes]

@@ -174,6 +174,9 @@ def serve(house: House, listener: socket.socket) -> None:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
         return
+    finally:
+        # What stays frozen is never freed: DuckDB's binding would list all of it as leaked.
+        gc.unfreeze()
 
 
 @contextmanager
