@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import MutableMapping
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ _STATUS: list[tuple[type[errors.EbbtideError], int, str]] = [
     (errors.TooManyAttempts, 429, "Too many wrong keys from this address"),
     (errors.Forbidden, 403, "This key may not do that"),
     (errors.NotFound, 404, "Not found"),
+    (errors.WrongState, 409, "Its state does not allow that"),
     (errors.Unprocessable, 422, "The request cannot be used as it is"),
     (errors.MappingError, 422, "A mapping file cannot be used"),
     (errors.ReceiveTimeout, 408, "The request took too long to arrive"),
@@ -33,6 +35,7 @@ _STATUS: list[tuple[type[errors.EbbtideError], int, str]] = [
     ),
 ]
 
+_ANSWERED = "ebbtide.fault_is_answered"  # a mark on a request
 _UNREAD = frozenset({401, 403, 408, 413, 415, 429})
 
 
@@ -108,4 +111,10 @@ async def on_fault(request: Request, error: Exception) -> Response:
         answer=bytes(answer.body).decode(),
         exc_info=error,
     )
+    request.scope[_ANSWERED] = True
     return answer
+
+
+def is_answered(scope: MutableMapping[str, Any]) -> bool:
+    """Whether the fault of this request is in the log, and its answer made."""
+    return _ANSWERED in scope

@@ -125,6 +125,12 @@ class TooManyAttempts(EbbtideError):
         self.retry_after_s = retry_after_s
 
 
+class WrongState(EbbtideError):
+    """The thing is in a state in which this cannot be done to it; the message names the state."""
+
+    code = "wrong-state"
+
+
 class NotFound(EbbtideError):
     """The thing asked for does not exist, or does not belong to the caller."""
 
