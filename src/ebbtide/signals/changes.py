@@ -1,0 +1,224 @@
+"""What changed for a customer lately, and which change came just before its decline began.
+
+Pure functions of rows and moments. That a change came first does not make it the cause; the
+number of others who saw the same change and did not decline stands beside it for that reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import NamedTuple
+
+from ebbtide.signals.facts import DAY
+
+RECENT = timedelta(days=14)  # a change this old is still called recent
+LOOK_BACK_DAYS = 30  # how many midnights are looked at for the start of a decline
+BEFORE_DECLINE = timedelta(days=14)  # a change further before its start explains nothing
+DECLINED_BELOW = Fraction(8, 10)  # of the 30-day base
+_TICK = timedelta(microseconds=1)
+
+KINDS = ("freeze", "plan_change", "price_change", "policy_version", "model_switch")
+
+
+class Sighting(NamedTuple):
+    """One thing that was first seen at a tenant, or happened to it.
+
+    ``kind`` is ``freeze``, ``subscription``, ``model`` or ``policy_version``. ``subject`` is the
+    policy or the scope of the freeze, ``value`` the version, model or plan. ``price`` is that of
+    a subscription, as text.
+    """
+
+    tenant_id: str
+    at: datetime
+    kind: str
+    subject: str | None = None
+    value: str | None = None
+    price: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that is different for a tenant from a moment on."""
+
+    tenant_id: str
+    at: datetime
+    kind: str
+    subject: str | None
+    value: str | None
+
+    @property
+    def same(self) -> tuple[str, str | None, str | None]:
+        """What two tenants share who saw the same change."""
+        return self.kind, self.subject, self.value
+
+    @property
+    def what(self) -> str:
+        """The change in words."""
+        match self.kind:
+            case "policy_version":
+                return f"version {self.value} of policy {self.subject}"
+            case "model_switch":
+                return f"first use of model {self.value}"
+            case "plan_change":
+                return f"plan changed to {self.value or 'one without a name'}"
+            case "price_change":
+                return f"price changed to {self.value or 'unknown'} USD"
+        return "traffic frozen" if self.subject is None else f"traffic frozen ({self.subject})"
+
+    def text(self, as_of: datetime) -> str:
+        """The change in words, with its age in whole days."""
+        return f"{self.what}, {ago(self.at, as_of)}"
+
+
+def ago(at: datetime, as_of: datetime) -> str:
+    """How long ago, in whole days."""
+    days = (as_of - at) // DAY
+    return "today" if days == 0 else "1 day ago" if days == 1 else f"{days} days ago"
+
+
+def to_changes(sightings: Iterable[Sighting]) -> dict[str, list[Change]]:
+    """What changed, by tenant, newest first.
+
+    The first model, the first version of a policy and the first subscription of a tenant are
+    its start, not a change.
+
+    Args:
+        sightings: of any tenants, in any order, over all time.
+    """
+    changes: dict[str, list[Change]] = {}
+    plans: dict[str, tuple[str | None, str | None]] = {}
+    known: dict[tuple[str, str, str | None], set[str | None]] = {}
+    for one in sorted(sightings, key=lambda s: (s.at, s.kind, s.subject or "", s.value or "")):
+        found: list[tuple[str, str | None, str | None]] = []
+        if one.kind == "freeze":
+            found.append(("freeze", one.subject, None))
+        elif one.kind == "subscription":
+            before = plans.get(one.tenant_id)
+            plans[one.tenant_id] = (one.value, one.price)
+            if before is not None and before[0] != one.value:
+                found.append(("plan_change", None, one.value))
+            if before is not None and before[1] != one.price:
+                found.append(("price_change", None, one.price))
+        else:
+            seen = known.setdefault((one.tenant_id, one.kind, one.subject), set())
+            if seen and one.value not in seen:
+                kind = "model_switch" if one.kind == "model" else one.kind
+                found.append((kind, one.subject, one.value))
+            seen.add(one.value)
+        for kind, subject, value in found:
+            change = Change(one.tenant_id, one.at, kind, subject, value)
+            changes.setdefault(one.tenant_id, []).insert(0, change)
+    return changes
+
+
+def recent(changes: Iterable[Change], as_of: datetime) -> list[Change]:
+    """The changes of the last 14 days, in the order given."""
+    return [one for one in changes if as_of - RECENT < one.at <= as_of]
+
+
+class Actions(NamedTuple):
+    """Investigations of one type within one hour that ends on a full hour."""
+
+    last_at: datetime
+    event_type: str
+    num: int
+
+
+def decline_began(
+    actions: Collection[Actions],
+    first_event_at: datetime,
+    as_of: datetime,
+    weights: Mapping[str, Fraction],
+) -> datetime | None:
+    """The first midnight of the unbroken run, up to now, of 7-day scores below 0.8 of the base.
+
+    Args:
+        actions: those of one tenant in the 60 days before ``as_of``.
+        first_event_at: its first event of any type, for the base of a young tenant.
+        weights: by event type.
+
+    Returns:
+        A midnight UTC of the last 30 days; None when the newest one is not below.
+    """
+    midnight = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
+    by_day = _scores_by_day(actions, midnight, weights)
+    began = None
+    for day in range(LOOK_BACK_DAYS):
+        at = midnight - day * DAY
+        if at <= as_of - LOOK_BACK_DAYS * DAY or at < first_event_at:
+            break
+        week, month = sum(by_day[day : day + 7]), sum(by_day[day : day + 30])
+        age = min(30 * DAY, max(7 * DAY, at - first_event_at))
+        if not week < DECLINED_BELOW * month * Fraction(7 * DAY // _TICK, age // _TICK):
+            break
+        began = at
+    return began
+
+
+def _scores_by_day(
+    actions: Iterable[Actions], midnight: datetime, weights: Mapping[str, Fraction]
+) -> list[Fraction]:
+    """Weighted actions by UTC day: first the day that ended at ``midnight``, then the one before.
+
+    What happened at a midnight belongs to the day that ends there.
+    """
+    counts = [dict.fromkeys(weights, 0) for _ in range(LOOK_BACK_DAYS + 30)]
+    for one in actions:
+        day = (midnight - one.last_at) // DAY
+        if 0 <= day < len(counts):
+            counts[day][one.event_type] += one.num
+    return [sum((weights[t] * n for t, n in day.items()), Fraction(0)) for day in counts]
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """The change that came nearest before a decline; ``num_others`` saw it and did not decline.
+
+    ``num_others_declined`` saw it too and did decline.
+    """
+
+    change: Change
+    declined_from: datetime
+    num_others: int
+    num_others_declined: int
+
+    @property
+    def days_between(self) -> Fraction:
+        """From the change to the start of the decline, in days."""
+        return Fraction((self.declined_from - self.change.at) // _TICK, DAY // _TICK)
+
+    @property
+    def text(self) -> str:
+        """The finding in words; it names no cause."""
+        days = (self.declined_from - self.change.at) // DAY
+        span = "less than a day" if days == 0 else "1 day" if days == 1 else f"{days} days"
+        others = self.num_others + self.num_others_declined
+        beside = (
+            "no other customer saw the same"
+            if others == 0
+            else f"of {others} others who saw the same, {self.num_others} did not decline"
+        )
+        return f"{self.change.what}, {span} before the decline began; {beside}"
+
+
+def nearest_before(changes: Iterable[Change], declined_from: datetime) -> Change | None:
+    """The newest change at or before the start of a decline, at most 14 days before it."""
+    fitting = [one for one in changes if declined_from - BEFORE_DECLINE <= one.at <= declined_from]
+    # Of several at one moment the kind that a founder can do most about.
+    return max(fitting, key=lambda one: (one.at, -KINDS.index(one.kind)), default=None)
+
+
+def who_saw_the_same(
+    change: Change, changes: Mapping[str, Sequence[Change]], as_of: datetime
+) -> list[str]:
+    """Other tenants with the same change in the last 44 days, in the order of the mapping."""
+    since = as_of - LOOK_BACK_DAYS * DAY - BEFORE_DECLINE
+    return [
+        tenant_id
+        for tenant_id, theirs in changes.items()
+        if tenant_id != change.tenant_id
+        and any(one.same == change.same and since < one.at <= as_of for one in theirs)
+    ]
