@@ -23,7 +23,13 @@ from ebbtide.domain.tenant import Fact, Origin
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.migrate import VERSION_TABLE, downgrade, migrate, revisions
 from ebbtide.store.state.quarantine import _to_row
-from ebbtide.store.state.tables import METADATA, QUARANTINE
+from ebbtide.store.state.tables import (
+    JOB_ALERTS,
+    JOB_FAILED_TENANTS,
+    JOB_RUNS,
+    METADATA,
+    QUARANTINE,
+)
 
 if TYPE_CHECKING:  # every folder has its own conftest, so it is not imported at run time
     from conftest import Place
@@ -36,6 +42,7 @@ TABLES_FROM = {
     "0003": {"tenants", "erasures"},
     "0004": {"imports"},
     "0005": set(),
+    "0006": {"job_runs", "job_failed_tenants", "job_alerts"},
 }
 
 
@@ -60,6 +67,15 @@ def fill(store: StateStore, revision: str) -> None:
         store.erase_tenant("globex", AT)
     if revision >= "0004":
         store.imports.start("k", "a.csv", AT)
+    if revision >= "0006":
+        run = {"job": "a-job", "slot": AT, "as_of": AT, "covers": 1, "attempt": 1, "beat": 0}
+        words = {"asked_by": "schedule", "runner": "r", "status": "partial", "counts": "{}"}
+        left_out = {"run_id": 1, "tenant_uuid": "u", "tenant_id": "acme", "reason": "r"}
+        alert = {"at": AT, "kind": "partial", "job": "a-job", "run_id": 1, "message": "m"}
+        with store._database.write() as connection:
+            connection.execute(JOB_RUNS.insert(), run | words | {"started_at": AT})
+            connection.execute(JOB_FAILED_TENANTS.insert(), left_out)
+            connection.execute(JOB_ALERTS.insert(), alert)
 
 
 def as_it_is(connection: sa.Connection, table: sa.Table) -> sa.Table:

@@ -111,3 +111,70 @@ IMPORTS = sa.Table(
     sa.Column("started_at", Instant, nullable=False),
     sa.Column("finished_at", Instant),
 )
+
+#: Every run of every job, one row for each attempt. ``run_id`` is the fencing token: it only
+#: grows. ``beat`` grows while the runner lives. ``slot`` is empty for runs asked for by hand.
+JOB_RUNS = sa.Table(
+    "job_runs",
+    METADATA,
+    sa.Column("run_id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("slot", Instant),
+    sa.Column("as_of", Instant, nullable=False),
+    sa.Column("covers", sa.BigInteger, nullable=False),
+    sa.Column("covers_from", Instant),
+    sa.Column("attempt", sa.BigInteger, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("runner", sa.Text, nullable=False),
+    sa.Column("beat", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant),
+    sa.Column("message", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Column("counts", sa.Text, nullable=False),
+    # A number that is used again would let a runner from before pass for a new one.
+    sqlite_autoincrement=True,
+)
+
+#: One run of a job at a time.
+ONE_RUNNING = sa.Index(
+    "job_runs_one_running",
+    JOB_RUNS.c.job,
+    unique=True,
+    sqlite_where=JOB_RUNS.c.status == "running",
+    postgresql_where=JOB_RUNS.c.status == "running",
+)
+#: One result for a slot, however many runs began it.
+ONE_RESULT = sa.Index(
+    "job_runs_one_result",
+    JOB_RUNS.c.job,
+    JOB_RUNS.c.slot,
+    unique=True,
+    sqlite_where=JOB_RUNS.c.status.in_(("completed", "partial", "failed")),
+    postgresql_where=JOB_RUNS.c.status.in_(("completed", "partial", "failed")),
+)
+
+#: Tenants that a run left out, and why. In a table of their own, so that an erasure finds them.
+JOB_FAILED_TENANTS = sa.Table(
+    "job_failed_tenants",
+    METADATA,
+    sa.Column("run_id", RowNumber, primary_key=True, autoincrement=False),
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+sa.Index("job_failed_tenants_tenant", JOB_FAILED_TENANTS.c.tenant_uuid)
+
+#: What somebody should know about: runs that failed, were partial or came late.
+JOB_ALERTS = sa.Table(
+    "job_alerts",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("run_id", sa.BigInteger, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
