@@ -62,6 +62,11 @@ def to_instants(column: pa.Array, time_format: str, zone: str | None) -> tuple[p
     return made, is_null(made) & ~absent
 
 
+def parse_instants(column: pa.Array) -> pa.Array:
+    """Instants of texts in the usual form; null where the validator has to look itself."""
+    return _parsed(column, _AWARE_TEXT, _instant)
+
+
 def _parsed(column: pa.Array, form: str, kind: pa.DataType) -> pa.Array:
     """Moments of the texts in a form; null for all others."""
     shaped = pc.match_substring_regex(column, form)

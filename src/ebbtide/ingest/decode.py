@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 import zstandard
@@ -135,7 +135,7 @@ def check_number(records: Sized) -> None:
         raise BodyTooLarge(f"a request holds at most {RECORDS_MAX} events")
 
 
-def decode_events(body: bytes) -> list[Incoming]:
+def decode_events(body: bytes) -> Sequence[Incoming]:
     """Split a body of ``POST /v1/events`` into records.
 
     Args:
@@ -166,7 +166,7 @@ def decode_events(body: bytes) -> list[Incoming]:
     check_number(items)
     if not _is_flat(body, plain, items, is_wrapped) and _is_odd(body, plain):
         return _split_carefully(_text(body))
-    return _plain(items, _Texts(body))
+    return Records(items, body)
 
 
 def decode_record(text: bytes) -> Incoming:
@@ -206,15 +206,35 @@ class _Texts:
         return self._texts[position]
 
 
-def _plain(items: list[Any], texts: _Texts) -> list[Incoming]:
-    find = texts.__getitem__
-    # tuple.__new__ skips the argument handling of the named tuple: a microsecond an event.
-    return [
-        _new(Incoming, (item, partial(find, position), None))
-        if type(item) is dict
-        else Incoming(None, partial(find, position), "not_an_object")
-        for position, item in enumerate(items)
-    ]
+class Records(Sequence[Incoming]):
+    """The records of a body that the fast reader took, each made when it is asked for.
+
+    ``items`` are the decoded values as they stand in the body. ``holds_nul`` is whether any
+    text in them may hold a NUL character.
+    """
+
+    def __init__(self, items: list[Any], body: bytes) -> None:
+        self.items = items
+        self.holds_nul = b"\\u0000" in body
+        self._texts = _Texts(body)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, position: int) -> Incoming: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[Incoming]: ...
+    def __getitem__(self, position: int | slice) -> Incoming | list[Incoming]:
+        if isinstance(position, slice):
+            return [self[at] for at in range(*position.indices(len(self)))]
+        at = range(len(self.items))[position]
+        item = self.items[at]
+        find = partial(self._texts.__getitem__, at)
+        # tuple.__new__ skips the argument handling of the named tuple: a microsecond an event.
+        if type(item) is dict:
+            return _new(Incoming, (item, find, None))
+        return Incoming(None, find, "not_an_object")
 
 
 def _is_flat(body: bytes, plain: Any, items: list[Any], is_wrapped: bool) -> bool:

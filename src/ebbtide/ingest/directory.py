@@ -49,10 +49,10 @@ class Directory:
             for e in events
         ]
 
-    def is_canonical(self, events: list[Event]) -> bool:
-        """Whether every event stands under the known spelling of its tenant already."""
+    def are_canonical(self, tenant_ids: Iterable[str]) -> bool:
+        """Whether these are the known spellings of their tenants."""
         canonical = self._canonical
-        return all(canonical.get(e.tenant_id) == e.tenant_id for e in events)
+        return all(canonical.get(sent) == sent for sent in tenant_ids)
 
     def canonical(self, tenant_ids: Iterable[str], seen_at: datetime) -> dict[str, str]:
         """The one spelling of each tenant id, for bulk loads; new tenants are entered."""
@@ -71,11 +71,21 @@ class Directory:
 
     def sighting_of(self, event: Event) -> Sighting:
         """What an event of :data:`SUBSCRIPTION_TYPES` says about its tenant."""
-        return Sighting.of(event.tenant_id, event.received_at, facts_from_event(event))
+        return Sighting.of(
+            event.tenant_id, event.received_at, facts_from_event(event), said_at=event.timestamp
+        )
 
     def apply(self, sightings: Sequence[Sighting]) -> None:
-        """Write what was said into the directory. Saying it again changes nothing."""
-        self._learn(sightings)
+        """Write what was said into the directory; of an erased past nothing comes back.
+
+        Saying it again changes nothing.
+        """
+        self._learn(one for one in sightings if not self.is_past(one))
+
+    def is_past(self, sighting: Sighting) -> bool:
+        """Whether it speaks of a tenant's past that was erased."""
+        erased_at = self._erased.get(sighting.tenant_uuid)
+        return erased_at is not None and (sighting.said_at or sighting.seen_at) <= erased_at
 
     def is_erased(self, event: Event) -> bool:
         """Whether the event belongs to a tenant's past that was erased."""
@@ -83,6 +93,11 @@ class Directory:
             return False
         erased_at = self._erased.get(tenant_uuid(event.tenant_id))
         return erased_at is not None and event.timestamp <= erased_at
+
+    def were_erased(self, tenant_ids: Iterable[str]) -> bool:
+        """Whether any of these tenants has a past that was erased."""
+        erased = self._erased
+        return bool(erased) and any(tenant_uuid(sent) in erased for sent in tenant_ids)
 
     @property
     def erasures(self) -> dict[str, datetime]:

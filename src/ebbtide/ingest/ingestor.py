@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import datetime
+from functools import partial
 
 from ebbtide.domain.event import Event
 from ebbtide.domain.ids import ID_MAX_CHARS, to_uuid_text
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.tenant import Sighting
+from ebbtide.ingest.decode import Records
 from ebbtide.ingest.directory import tenant_uuid
 from ebbtide.ingest.incoming import Incoming
+from ebbtide.ingest.plain_request import PlainRequests
 from ebbtide.ingest.result import Result
 from ebbtide.ingest.validate import Rejection, Validator
-from ebbtide.ingest.writer import Held, Refused, Submission, Writer
+from ebbtide.ingest.writer import Entry, Held, Refused, Submission, Writer
 
 #: What an event's source is called where its producer names none; other doors by their name.
 DEFAULT_SOURCES = {"events": "api"}
@@ -25,6 +28,7 @@ class Ingestor:
 
     def __init__(self, validator: Validator, writer: Writer) -> None:
         self._validator = validator
+        self._plain_requests = PlainRequests(validator)
         self._writer = writer
 
     def submit(
@@ -61,14 +65,25 @@ class Ingestor:
             IngestOverloaded: nothing was queued.
         """
         bound = key.tenant_id if key is not None else None
-        generated: set[int] = set()
         source = default_source or DEFAULT_SOURCES.get(door, door)
-        entries = self._check(incoming, received_at, source, bound, generated)
+        generated: set[int] = set()
+        plain = None
+        if isinstance(incoming, Records):
+            plain = self._plain_requests.read(
+                incoming.items,
+                holds_nul=incoming.holds_nul,
+                received_at=received_at,
+                default_source=source,
+            )
+            if plain is not None and bound is not None:
+                if {tenant_uuid(sent) for sent in plain.tenant_ids} != {tenant_uuid(bound)}:
+                    plain = None  # some of it is refused, and the caller is told which
         submission = Submission(
             door=door,
             received_at=received_at,
             incoming=incoming,
-            entries=entries,
+            judge=partial(self._check, incoming, received_at, source, bound, generated),
+            plain=plain,
             sightings=sightings,
             key_id=key.key_id if key is not None else None,
             source_file=file,
@@ -85,10 +100,10 @@ class Ingestor:
         default_source: str,
         bound_tenant: str | None,
         generated: set[int],
-    ) -> list[Event | Held | Refused]:
+    ) -> list[Entry]:
         check = self._validator.check
         bound_uuid = None if bound_tenant is None else to_uuid_text(bound_tenant)
-        entries: list[Event | Held | Refused] = []
+        entries: list[Entry] = []
         for record in incoming:
             fields = record.fields
             if fields is None or record.reason is not None:

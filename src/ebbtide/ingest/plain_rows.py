@@ -27,6 +27,7 @@ from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.domain.time import EPOCH, MICROSECOND
 from ebbtide.ingest.arrow_columns import has_nul, holds_nul, is_null, single
 from ebbtide.ingest.bulk_table import FAULT, LINE, METADATA_PREFIX, RECORD
+from ebbtide.ingest.column_instants import parse_instants
 from ebbtide.ingest.event_uuids import Uuids, to_array, uuids_of, uuids_of_lines
 from ebbtide.ingest.plain_metadata import plain_metadata
 from ebbtide.ingest.validate import Validator
@@ -41,11 +42,6 @@ _FUTURE_US = FUTURE_TOLERANCE_S * 1_000_000
 _COST_BELOW = 99_999_999  # below the validator's limit, so that rounding cannot reach it
 _COST_FLOAT_MIN = 1e-8  # at least this, 25 decimals hold every digit of the shortest text
 _COST_TEXT = r"^[0-9]{1,8}(\.[0-9]{1,25})?$"
-_INSTANT_TEXT = (
-    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[T ]"
-    r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
-)
-_SAFE_DAY = r"^.{8}([01][0-9]|2[0-8])"  # a day that every month has
 
 
 class PlainRows(NamedTuple):
@@ -160,7 +156,7 @@ class _Check:
         if column is None or pa.types.is_null(column.type):
             column = pa.nulls(self._num, _instant)
         elif pa.types.is_string(column.type):
-            column = _parse_instants(column)
+            column = parse_instants(column)
             self.keep(is_null(self._columns[name]) | ~is_null(column))
         elif not pa.types.is_timestamp(column.type) or column.type.tz is None:
             self.keep(is_null(column))
@@ -285,16 +281,6 @@ def _is_below(column: pa.Array) -> Mask:
     good = pc.and_(pc.greater_equal(column, none), pc.less(column, most))
     mask: Mask = good.fill_null(False).to_numpy(False)
     return mask
-
-
-def _parse_instants(column: pa.Array) -> pa.Array:
-    """Instants of texts in the usual form; null where the validator has to look itself."""
-    shaped = pc.match_substring_regex(column, _INSTANT_TEXT)
-    try:
-        return pc.if_else(shaped, column, pa.scalar(None, _text)).cast(_instant)
-    except pa.ArrowInvalid:  # some day does not exist, such as 30 February
-        shaped = pc.and_(shaped, pc.match_substring_regex(column, _SAFE_DAY))
-        return pc.if_else(shaped, column, pa.scalar(None, _text)).cast(_instant)
 
 
 def _instants(microseconds: npt.NDArray[np.int64]) -> pa.Array:

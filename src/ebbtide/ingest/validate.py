@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ebbtide.catalog.loader import Catalog
+from ebbtide.catalog.loader import EVENT_FIELDS, Catalog
 from ebbtide.domain.event import (
     COST_DECIMALS,
     FUTURE_TOLERANCE_S,
@@ -31,24 +31,7 @@ COST_USD_MAX = Decimal(10) ** 8  # what decimal(18, 10) holds
 SEVERITY_WORDS = {"low": 2, "medium": 3, "high": 4, "critical": 5}
 
 #: Every field a producer may send; ``received_at`` is ours to say and is ignored when sent.
-KNOWN_FIELDS = frozenset(
-    {
-        "event_id",
-        "timestamp",
-        "tenant_id",
-        "user_id",
-        "session_id",
-        "event_type",
-        "entity_type",
-        "entity_id",
-        "severity",
-        "latency_ms",
-        "cost_usd",
-        "source",
-        "metadata",
-        "received_at",
-    }
-)
+KNOWN_FIELDS = frozenset({*EVENT_FIELDS, "received_at"})
 
 _FUTURE = timedelta(seconds=FUTURE_TOLERANCE_S)
 _COST_STEP = Decimal(1).scaleb(-COST_DECIMALS)
@@ -199,7 +182,7 @@ class Validator:
             # Some producers name a call's cost among its metadata; it is the same fact.
             cost_usd = metadata.get("cost_usd")
         if cost_usd is not None:
-            cost_usd = _cost(cost_usd)
+            cost_usd = exact_cost(cost_usd)
             if cost_usd is None:
                 return Rejection("invalid_cost_usd")
             if cost_usd < 0:
@@ -257,8 +240,11 @@ def _whole(value: object) -> int | None:
     return None
 
 
-def _cost(value: object) -> Decimal | None:
-    """An exact amount; a float stands for the shortest decimal that reads back as it."""
+def exact_cost(value: object) -> Decimal | None:
+    """An exact amount in steps that are kept; None when it is none or out of range.
+
+    A float stands for the shortest decimal that reads back as it.
+    """
     if type(value) is int:
         cost = Decimal(value)
     elif type(value) is float:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from time import monotonic
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from ebbtide.domain.tenant import Sighting
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.directory import SUBSCRIPTION_TYPES, Directory
 from ebbtide.ingest.incoming import Incoming
+from ebbtide.ingest.plain_request import PlainRequest
 from ebbtide.ingest.result import Result
 from ebbtide.store.events.base import EventStore, Outcomes, to_batch
 from ebbtide.store.state.base import StateStore
@@ -68,14 +70,18 @@ class Refused(NamedTuple):
     event_id: str | None
 
 
+Entry = Event | Held | Refused
+
+
 @dataclass(slots=True)
 class Submission:
-    """The checked records of one request, in its order, and the promise of their results."""
+    """The records of one request, what was made of them, and the promise of their results."""
 
     door: str
     received_at: datetime
     incoming: Sequence[Incoming]
-    entries: list[Event | Held | Refused]
+    judge: Callable[[], list[Entry]]  # decides each record; called at most once
+    plain: PlainRequest | None = None  # all of it at once, where nothing is to be decided
     sightings: Sequence[Sighting] = ()
     key_id: str | None = None
     source_file: str | None = None
@@ -84,6 +90,18 @@ class Submission:
     batch: pa.RecordBatch | None = None  # the events in columns; None while that cannot be done
     holds: bool = True  # False when its rejects are in quarantine already
     results: Future[list[Result]] = field(default_factory=Future)
+    _entries: list[Entry] | None = None
+
+    @property
+    def entries(self) -> list[Entry]:
+        """One for each record, in order; judged when first asked for."""
+        if self._entries is None:
+            self._entries = self.judge()
+        return self._entries
+
+    @entries.setter
+    def entries(self, entries: list[Entry]) -> None:
+        self._entries = entries
 
     @property
     def events(self) -> list[Event]:
@@ -128,16 +146,21 @@ class Writer:
         """
         # Laid out here, in the caller's thread, and not by the writer: while it commits, the
         # caller has time, and the less Python the writer runs, the less they wait for each other.
-        submission.batch = self._laid_out_early(submission.events)
+        plain = submission.plain
+        if plain is not None and self._directory.are_canonical(plain.tenant_ids):
+            submission.batch = plain.batch
+        else:
+            self._judge(submission)
+        num = len(submission.incoming)
         with self._ready:
             if self._closing:
                 raise StoreUnavailable("the server is shutting down")
-            if self._waiting_events + len(submission.entries) > WAITING_EVENTS_MAX:
+            if self._waiting_events + num > WAITING_EVENTS_MAX:
                 raise IngestOverloaded("too many events wait for the disk", retry_after_s=1)
             # A caller that hangs up must not cancel what the thread is about to answer.
             submission.results.set_running_or_notify_cancel()
             self._waiting.append(submission)
-            self._waiting_events += len(submission.entries)
+            self._waiting_events += num
             self._ready.notify()
         return submission.results
 
@@ -204,7 +227,7 @@ class Writer:
             while self._waiting and size < COMMIT_EVENTS_MAX:
                 submission = self._waiting.popleft()
                 group.append(submission)
-                size += len(submission.entries)
+                size += len(submission.incoming)
             self._waiting_events -= size
             return group
 
@@ -234,47 +257,24 @@ class Writer:
             log.warning("store.upkeep_failed", code=error.code, detail=str(error))
 
     def _commit(self, group: list[Submission]) -> list[list[Result]]:
-        if self._directory.erasures:
-            for submission in group:
-                submission.entries = [self._without_erased(one) for one in submission.entries]
-                submission.batch = self._laid_out_early(submission.events)
-        events = []
-        batches = []
         for submission in group:
-            own = submission.events
-            if own:
-                events += own
-                batches.append(submission.batch or self._laid_out(own))
-        codes, refusals = self._append(batches, events) if events else (_NO_OUTCOMES, {})
-        outcomes = [_OUTCOMES[code] for code in codes.tolist()]
+            self._settle(submission)
+        codes, refusals = self._append(group)
         held: list[QuarantineEntry] = []
         sightings = [one for submission in group for one in submission.sightings]
-        for event, outcome in zip(events, outcomes, strict=True):
-            if event.event_type in SUBSCRIPTION_TYPES and outcome <= Outcome.DUPLICATE:
-                sightings.append(self._directory.sighting_of(event))
         answers = []
         at = 0
         for submission in group:
-            results = []
-            for position, entry in enumerate(submission.entries):
-                if isinstance(entry, Event):
-                    outcome = outcomes[at]
-                    if outcome is Outcome.STORED or outcome is Outcome.DUPLICATE:
-                        note = GENERATED_ID if position in submission.generated else None
-                        results.append(_new(Result, (entry[1], outcome, note)))
-                    else:
-                        reason = refusals.get(at, "conflict")
-                        if submission.holds:
-                            held.append(_item(submission, position, reason, entry.tenant_id))
-                        results.append(Result(entry.event_id, outcome, reason))
-                    at += 1
-                elif isinstance(entry, Held):
-                    if submission.holds:
-                        held.append(_item(submission, position, entry.reason, entry.tenant_id))
-                    results.append(Result(entry.event_id, Outcome.QUARANTINED, entry.reason))
-                else:
-                    results.append(Result(entry.event_id, Outcome.REFUSED, entry.reason))
-            answers.append(results)
+            plain = submission.plain
+            num = len(submission.events if plain is None else plain.event_ids)
+            outcomes = [_OUTCOMES[code] for code in codes[at : at + num].tolist()]
+            if plain is not None and _is_settled(plain, outcomes):
+                rows = zip(plain.event_ids, outcomes, repeat(None))
+                answers.append([_new(Result, row) for row in rows])
+            else:
+                reasons = {row - at: reason for row, reason in refusals.items() if row >= at}
+                answers.append(self._answer(submission, outcomes, reasons, held, sightings))
+            at += num
         # Events first: were the quarantine write to fail now, the whole request is answered
         # 503 and sent again, and its events come back as duplicates.
         if held:
@@ -283,7 +283,60 @@ class Writer:
             self._directory.apply(sightings)
         return answers
 
-    def _without_erased(self, entry: Event | Held | Refused) -> Event | Held | Refused:
+    def _answer(
+        self,
+        submission: Submission,
+        outcomes: list[Outcome],
+        reasons: dict[int, str],
+        held: list[QuarantineEntry],
+        sightings: list[Sighting],
+    ) -> list[Result]:
+        """The results of one request; what must be kept or entered for it goes into the lists."""
+        results = []
+        at = 0
+        for position, entry in enumerate(submission.entries):
+            if isinstance(entry, Event):
+                outcome = outcomes[at]
+                if outcome is Outcome.STORED or outcome is Outcome.DUPLICATE:
+                    note = GENERATED_ID if position in submission.generated else None
+                    results.append(_new(Result, (entry[1], outcome, note)))
+                    if entry.event_type in SUBSCRIPTION_TYPES:
+                        sightings.append(self._directory.sighting_of(entry))
+                else:
+                    reason = reasons.get(at, "conflict")
+                    if submission.holds:
+                        held.append(_item(submission, position, reason, entry.tenant_id))
+                    results.append(Result(entry.event_id, outcome, reason))
+                at += 1
+            elif isinstance(entry, Held):
+                if submission.holds:
+                    held.append(_item(submission, position, entry.reason, entry.tenant_id))
+                results.append(Result(entry.event_id, Outcome.QUARANTINED, entry.reason))
+            else:
+                results.append(Result(entry.event_id, Outcome.REFUSED, entry.reason))
+        return results
+
+    def _settle(self, submission: Submission) -> None:
+        """Do what could not be done before: erasures and new tenants are settled here."""
+        plain = submission.plain
+        if plain is not None:
+            if not self._directory.were_erased(plain.tenant_ids):
+                return
+            self._judge(submission)
+        if self._directory.erasures:
+            submission.entries = [self._without_erased(one) for one in submission.entries]
+            submission.batch = self._laid_out_early(submission.events)
+        if submission.batch is None and (events := submission.events):
+            # Enters new tenants; a value that no column takes is found while appending.
+            events = self._directory.with_canonical_tenants(events)
+            submission.batch = _laid_out(events)
+
+    def _judge(self, submission: Submission) -> None:
+        """Go through a request record by record."""
+        submission.plain = None
+        submission.batch = self._laid_out_early(submission.events)
+
+    def _without_erased(self, entry: Entry) -> Entry:
         # Asked here and not before: an event that waited while its tenant was erased must not
         # come after it.
         if isinstance(entry, Event) and self._directory.is_erased(entry):
@@ -292,33 +345,49 @@ class Writer:
 
     def _laid_out_early(self, events: list[Event]) -> pa.RecordBatch | None:
         """Events in columns when nothing is open about them; else the writer takes care of it."""
-        if not events or not self._directory.is_canonical(events):
+        if not events or not self._directory.are_canonical({e.tenant_id for e in events}):
             return None
-        try:
-            return to_batch(events)
-        except (ValueError, OverflowError):
-            return None
+        return _laid_out(events)
 
-    def _laid_out(self, events: list[Event]) -> pa.RecordBatch:
-        """Events in columns, each under the one spelling of its tenant."""
-        return to_batch(self._directory.with_canonical_tenants(events))
-
-    def _append(
-        self, batches: Sequence[pa.RecordBatch], events: list[Event]
-    ) -> tuple[Outcomes, dict[int, str]]:
+    def _append(self, group: Sequence[Submission]) -> tuple[Outcomes, dict[int, str]]:
         """Append a group; a row that the engine itself refuses is isolated by halving."""
+        batches = [one.batch for one in group if one.batch is not None]
+        if len(batches) == len(group) or all(one.batch or not one.events for one in group):
+            if not batches:
+                return _NO_OUTCOMES, {}
+            try:
+                whole = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+                return self._events.append(whole), {}
+            except (StoreRefused, ValueError, OverflowError):
+                pass  # some row of it; which one is found next
+        return self._append_halves([one for submission in group for one in submission.events])
+
+    def _append_halves(self, events: list[Event]) -> tuple[Outcomes, dict[int, str]]:
         try:
-            whole = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-            return self._events.append(whole), {}
+            batch = to_batch(self._directory.with_canonical_tenants(events))
+            return self._events.append(batch), {}
         except (StoreRefused, ValueError, OverflowError) as error:
             if len(events) == 1:
                 log.error("ingest.store_refused", detail=str(error)[:500])
                 return np.full(1, Outcome.QUARANTINED, np.uint8), {0: "store_refused"}
         middle = len(events) // 2
-        first, early = self._append([self._laid_out(events[:middle])], events[:middle])
-        second, late = self._append([self._laid_out(events[middle:])], events[middle:])
+        first, early = self._append_halves(events[:middle])
+        second, late = self._append_halves(events[middle:])
         late = {middle + at: reason for at, reason in late.items()}
         return np.concatenate([first, second]), early | late
+
+
+def _is_settled(plain: PlainRequest, outcomes: Collection[Outcome]) -> bool:
+    """Whether the answers follow from the outcomes, and the directory learns nothing."""
+    return Outcome.CONFLICT not in outcomes and plain.event_types.isdisjoint(SUBSCRIPTION_TYPES)
+
+
+def _laid_out(events: list[Event]) -> pa.RecordBatch | None:
+    """Events in columns; None when one of them has a value that no column takes."""
+    try:
+        return to_batch(events)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _item(
