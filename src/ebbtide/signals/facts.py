@@ -33,6 +33,9 @@ class Actions(NamedTuple):
     num_exports: int = 0
 
 
+NO_ACTIONS = Actions()
+
+
 class FrictionEvent(NamedTuple):
     """One event of the seven friction types, as the capped score needs it."""
 
@@ -43,6 +46,18 @@ class FrictionEvent(NamedTuple):
     policy_id: str | None
 
 
+class SubscriptionEvent(NamedTuple):
+    """A SUBSCRIPTION_STARTED or SUBSCRIPTION_CANCELLED up to the moment.
+
+    ``price_usd`` is the price for 30 days as exact decimal text: the event's own, else that of
+    its plan; None when neither is known, and always of a cancellation.
+    """
+
+    timestamp: datetime
+    event_type: str
+    price_usd: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Economics:
     """Money and calls of two windows of 30 days: the last one and the one before it."""
@@ -51,6 +66,7 @@ class Economics:
     llm_cost_usd_30d_before: str = "0"
     num_api_calls_30d: int = 0
     num_api_calls_30d_before: int = 0
+    subscription: tuple[SubscriptionEvent, ...] = ()  # of any age, in any order
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +81,15 @@ class Facts:
     tenant_id: str
     spans: Mapping[str, Span]  # by event type; never empty
     firsts: Mapping[str, datetime]  # by event type: the first one at or after sign-up
-    actions_3d: Actions = Actions()
-    actions_7d: Actions = Actions()
-    actions_30d: Actions = Actions()
+    actions_3d: Actions = NO_ACTIONS
+    actions_7d: Actions = NO_ACTIONS
+    actions_30d: Actions = NO_ACTIONS
     peak_tenths: int = 0
     friction_14d: Mapping[str, int] = field(default_factory=dict)  # friction/1: count by type
     friction_events_7d: tuple[FrictionEvent, ...] = ()  # friction/2: ordered by time, then uuid
+    # The earliest later moment at which an event that is counted above leaves a window of its
+    # count: its timestamp plus 3, 7, 14 or 30 days. None when nothing is counted.
+    expires_at: datetime | None = None
 
     @property
     def first_event_at(self) -> datetime:
