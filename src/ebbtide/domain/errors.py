@@ -131,6 +131,34 @@ class WrongState(EbbtideError):
     code = "wrong-state"
 
 
+class AlreadyRunning(WrongState):
+    """The job runs already, and one run at a time is allowed; ``run_id`` says which."""
+
+    code = "already-running"
+
+    def __init__(self, message: str, *, run_id: int) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
+
+class RunEnded(EbbtideError):
+    """A run may not go on: its deadline is over, it lost its turn, or the process stops."""
+
+    code = "run-ended"
+
+
+class StaleRun(RunEnded):
+    """Another runner has taken this run's place; nothing of it was written."""
+
+    code = "stale-run"
+
+
+class JobFailed(EbbtideError):
+    """A job could not do its work; the message says why, and nothing was written."""
+
+    code = "job-failed"
+
+
 class NotFound(EbbtideError):
     """The thing asked for does not exist, or does not belong to the caller."""
 

@@ -13,6 +13,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ebbtide.domain.errors import EbbtideError, StoreUnavailable
 
+#: A transaction of the state store that is under way, for rooms that only hand it on.
+Transaction = sa.Connection
+
 
 class Database(ABC):
     """One engine behind SQLAlchemy Core; a subclass says only where it differs."""
