@@ -1,6 +1,6 @@
-"""The state store port: what an installation knows beside its events, on five shelves.
+"""The state store port: what an installation knows beside its events, shelf by shelf.
 
-``keys``, ``quarantine``, ``tenants``, ``imports`` and ``settings`` each have a file of their own
+``keys``, ``quarantine``, ``tenants``, ``imports``, ``runs`` and so on each have a file of their own
 with their methods; a concrete store (``sqlite``, ``postgres``) only brings its database.
 Every method is one transaction, durable when it returns, and may be called from any thread.
 Moments are arguments: nothing here reads a clock.
@@ -19,8 +19,15 @@ from ebbtide.store.state.imports import Imports
 from ebbtide.store.state.keys import Keys
 from ebbtide.store.state.migrate import migrate
 from ebbtide.store.state.quarantine import Quarantine
+from ebbtide.store.state.runs import Runs
 from ebbtide.store.state.settings import Settings
-from ebbtide.store.state.tables import API_KEYS, ERASURES, QUARANTINE, TENANTS
+from ebbtide.store.state.tables import (
+    API_KEYS,
+    ERASURES,
+    JOB_FAILED_TENANTS,
+    QUARANTINE,
+    TENANTS,
+)
 from ebbtide.store.state.tenants import Tenants
 
 
@@ -48,6 +55,7 @@ class StateStore:
         self.tenants = Tenants(database)
         self.imports = Imports(database)
         self.settings = Settings(database)
+        self.runs = Runs(database)
 
     @property
     def engine(self) -> str:
@@ -90,6 +98,9 @@ class StateStore:
             ]
             connection.execute(sa.delete(API_KEYS).where(API_KEYS.c.key_id.in_(bound)))
             rows = connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.tenant_uuid == uuid))
+            connection.execute(
+                sa.delete(JOB_FAILED_TENANTS).where(JOB_FAILED_TENANTS.c.tenant_uuid == uuid)
+            )
             connection.execute(sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == uuid))
             connection.execute(
                 insert.on_conflict_do_update(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,6 +38,10 @@ class Database(ABC):
     @abstractmethod
     def take_turn(self, connection: sa.Connection, matter: str) -> None:
         """Wait until no other transaction has this matter in hand; hold it until this one ends."""
+
+    @abstractmethod
+    def now(self, connection: sa.Connection) -> datetime:
+        """The moment by the clock that all users of this database share, UTC-aware."""
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:

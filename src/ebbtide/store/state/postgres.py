@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -64,6 +65,11 @@ class PostgresDatabase(Database):
         """Hold an advisory lock until the transaction ends."""
         key = zlib.crc32(f"ebbtide state {matter}".encode())
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+    def now(self, connection: sa.Connection) -> datetime:
+        """The server's clock."""
+        at: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+        return at.astimezone(UTC)
 
     def forget_traces(self) -> None:
         """Nothing to do: the server's own vacuum and log recycling see to it."""

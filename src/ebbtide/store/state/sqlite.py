@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,11 @@ class SQLiteDatabase(Database):
 
     def take_turn(self, connection: sa.Connection, matter: str) -> None:
         """Nothing to do: a writing transaction is alone from its first word."""
+
+    def now(self, connection: sa.Connection) -> datetime:
+        """The machine's clock as SQLite reads it, to the millisecond."""
+        text = connection.scalar(sa.text("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"))
+        return datetime.fromisoformat(str(text))
 
     def forget_traces(self) -> None:
         """Move the write-ahead log into the file and empty it."""
