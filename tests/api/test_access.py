@@ -166,6 +166,11 @@ def test_an_admin_key_opens_everything(
     assert answer.status not in (401, 403, 405) and answer.status < 500, answer.body
 
 
+def test_figures_of_all_tenants_are_not_for_a_key_of_one(server: Server) -> None:
+    check_refusal(server.client(READ, tenant="acme").get("/metrics"), 403)
+    assert server.client(READ).get("/metrics").status == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -418,6 +423,8 @@ def test_last_use_is_noted(server: Server) -> None:
         {"name": "n", "scopes": ["read"], "expires_at": "2026-03-12T12:00:00"},
         {"name": "n", "scopes": ["read"], "expires_at": 1_800_000_000},
         {"name": "n", "scopes": ["read"], "expires_at": "9999-12-31T23:59:59-14:00"},
+        {"name": "n", "scopes": ["read"], "expires_at": "2026-03-12T11:59:59Z"},
+        {"name": "n", "scopes": ["read"], "expires_at": "2026-03-12T13:00:00+01:00"},
         {"name": "n", "scopes": ["read"], "key_id": "mine"},
         {"name": "n", "scopes": ["read"], "role": "admin"},
         {"scopes": ["read"]},

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import NamedTuple
@@ -26,6 +28,7 @@ CACHE_S = 1.0  # a revoked key stops working within this time in every process
 CACHED_KEYS_MAX = 10_000
 WRONG_KEYS_MAX = 100  # per address and minute; a valid key is never slowed down
 LOCAL_KEY_ID = "local"
+LOOKUPS_MAX = 4  # at a time; each waits for the disk and holds the interpreter for little
 
 
 class _Cached(NamedTuple):
@@ -41,8 +44,12 @@ class Authenticator:
         self._clock = clock
         self._cache: dict[str, _Cached] = {}
         self._wrong: dict[str, tuple[float, int]] = {}
+        self._num_forgotten = 0
         self._lock = threading.Lock()
         self._local: ApiKey | None = None
+        # Threads of their own: those of the routes may all be busy with long queries.
+        self._threads = ThreadPoolExecutor(LOOKUPS_MAX, thread_name_prefix="ebbtide-keys")
+        self._lookups: dict[tuple[str, str], asyncio.Future[ApiKey]] = {}
 
     def accept_local(self, secret: str) -> None:
         """Accept one secret that lives as long as this process, for the command line beside it."""
@@ -69,9 +76,10 @@ class Authenticator:
         """
         if not text or len(text) > KEY_MAX_CHARS:
             raise self._wrong_key(address)
-        cached = self._cache.get(text)
-        if cached is not None and cached.until > monotonic():
-            return cached.key
+        remembered = self.remembered(text)
+        if remembered is not None:
+            return remembered
+        since = self._num_forgotten
         now = self._clock()
         credential = split_key(text)
         if self._local is not None and verify(self._local, text, now):
@@ -90,10 +98,34 @@ class Authenticator:
         with self._lock:
             if len(self._cache) >= CACHED_KEYS_MAX:
                 self._cache.clear()
-            self._cache[text] = _Cached(record, until)
+            if since == self._num_forgotten:  # else it may have been read before a revocation
+                self._cache[text] = _Cached(record, until)
         if record.is_use_due(now):
             self._note_use(record, now)
         return record
+
+    def remembered(self, text: str) -> ApiKey | None:
+        """The key that this text opened within the last second, from memory; None for others."""
+        cached = self._cache.get(text)
+        return cached.key if cached is not None and cached.until > monotonic() else None
+
+    async def look_up(self, text: str, address: str) -> ApiKey:
+        """As :meth:`check`, on a thread beside the event loop, which must not wait for a disk.
+
+        Requests that bring the same key at the same time share one look.
+        """
+        asked = (text, address)
+        lookup = self._lookups.get(asked)
+        if lookup is None:
+            loop = asyncio.get_running_loop()
+            lookup = loop.run_in_executor(self._threads, self.check, text, address)
+            self._lookups[asked] = lookup
+            lookup.add_done_callback(lambda _: self._lookups.pop(asked, None))
+        return await asyncio.shield(lookup)  # one caller who hangs up does not end it for all
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._threads.shutdown(cancel_futures=True)
 
     def _note_use(self, record: ApiKey, now: datetime) -> None:
         try:
@@ -104,7 +136,9 @@ class Authenticator:
     def forget(self) -> None:
         """Drop remembered keys, so that a revocation holds from the next request on."""
         with self._lock:
+            self._num_forgotten += 1
             self._cache.clear()
+            self._lookups.clear()
 
     def _wrong_key(self, address: str) -> Exception:
         now = monotonic()
@@ -161,7 +195,7 @@ def authorize(
     scope: Scope,
     text: str | None = None,
 ) -> ApiKey:
-    """The caller's key, if it may do what the route asks.
+    """The caller's key, if it may do what the route asks; may wait for a disk.
 
     Args:
         text: a key found elsewhere than in the headers (Segment's ``writeKey``).
@@ -170,10 +204,30 @@ def authorize(
         Unauthorized: no valid key.
         Forbidden: a valid key without the scope.
     """
+    presented = _presented(connection, text)
+    return _allowed(authenticator.check(presented, address_of(connection)), scope)
+
+
+async def admit(
+    authenticator: Authenticator,
+    connection: HTTPConnection,
+    scope: Scope,
+    text: str | None = None,
+) -> ApiKey:
+    """As :func:`authorize`, for handlers on the event loop: a disk is waited for elsewhere."""
+    presented = _presented(connection, text)
+    key = authenticator.remembered(presented)
+    if key is None:
+        key = await authenticator.look_up(presented, address_of(connection))
+    return _allowed(key, scope)
+
+
+def _presented(connection: HTTPConnection, text: str | None) -> str:
     presented = presented_key(connection)
-    if presented is None:
-        presented = text or ""
-    key = authenticator.check(presented, address_of(connection))
+    return text or "" if presented is None else presented
+
+
+def _allowed(key: ApiKey, scope: Scope) -> ApiKey:
     if not key.allows(scope):
         raise Forbidden(f"this key lacks the scope {scope.value!r}")
     return key

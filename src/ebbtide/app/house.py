@@ -76,6 +76,8 @@ class House:
             if missing:
                 log.warning("directory.reconciled", tenants=missing)
             accounting = Accounting()
+            authenticator = Authenticator(state, clock)
+            stack.callback(authenticator.close)
             validator = Validator(catalog)
             writer = Writer(events, state, directory, accounting)
             stack.callback(writer.close)
@@ -91,13 +93,22 @@ class House:
                 bulk=BulkLoader(validator, events, state, directory, accounting),
                 releaser=Releaser(ingestor, state, mappings, clock),
                 mappings=mappings,
-                authenticator=Authenticator(state, clock),
+                authenticator=authenticator,
                 clock=clock,
                 data_dir=settings.data_dir,
                 receive_deadline_s=settings.receive_deadline_s,
             )
             self.first_key = self._first_key(make_first_key)
             self._stack = stack.pop_all()
+
+    @property
+    def has_admin_key(self) -> bool:
+        """Whether some admin key can be used now."""
+        now = self.services.clock()
+        return any(
+            key.allows(Scope.ADMIN) and key.is_active(now)
+            for key in self.services.state.keys.list()
+        )
 
     def _first_key(self, may_make: bool) -> str | None:
         """The first admin key: the operator's own, or a new one when there is none at all.
@@ -114,9 +125,7 @@ class House:
             except ValueError as error:
                 raise SettingsError(f"EBBTIDE_BOOTSTRAP_KEY: {error}") from error
             return None
-        if not may_make or any(
-            key.allows(Scope.ADMIN) and key.is_active(now) for key in keys.list()
-        ):
+        if not may_make or self.has_admin_key:
             return None
         return keys.create("first admin key", {Scope.ADMIN}, now).text
 

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ebbtide.api.auth import authorize
+from ebbtide.api.auth import admit
 from ebbtide.api.dependencies import admin, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.receive import receive_body
@@ -50,7 +50,7 @@ async def post_bulk(request: Request) -> Response:
     one before it as ``after``: then the rows are stored in this order.
     """
     house = services_of(request)
-    caller = authorize(house.authenticator, request, Scope.ADMIN)
+    caller = await admit(house.authenticator, request, Scope.ADMIN)
     _check_unbound(caller)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MEDIA_TYPE:

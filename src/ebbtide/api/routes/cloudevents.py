@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ebbtide.api.auth import authorize
+from ebbtide.api.auth import admit
 from ebbtide.api.receive import receive_body
 from ebbtide.api.routes.events import answer
 from ebbtide.api.services import services_of
@@ -20,7 +20,7 @@ DOOR = "cloudevents"
 async def post_cloudevents(request: Request) -> Response:
     """Store the events of one request, structured, batched or binary."""
     services = services_of(request)
-    key = authorize(services.authenticator, request, Scope.INGEST)
+    key = await admit(services.authenticator, request, Scope.INGEST)
     body = await receive_body(request)
     received_at = services.clock()
     reading = read(body, request.headers.items(), mapping=services.mappings.current[DOOR])

@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ebbtide.api.auth import authorize
+from ebbtide.api.auth import admit
 from ebbtide.api.receive import receive_body
 from ebbtide.api.services import services_of
 from ebbtide.domain.errors import UnsupportedEncoding
@@ -28,7 +28,7 @@ JSON_TYPES = frozenset({"", "application/json", "text/json"})
 async def post_events(request: Request) -> Response:
     """Store one event, a list of events, or ``{"events": [...]}``."""
     services = services_of(request)
-    key = authorize(services.authenticator, request, Scope.INGEST)
+    key = await admit(services.authenticator, request, Scope.INGEST)
     require_json(request)
     body = await receive_body(request)
     received_at = services.clock()
@@ -47,7 +47,7 @@ def require_json(request: Request) -> None:
     kind, _, rest = request.headers.get("content-type", "").partition(";")
     kind = kind.strip().lower()
     if kind not in JSON_TYPES and not kind.endswith("+json"):
-        raise UnsupportedEncoding("send application/json")
+        raise UnsupportedEncoding("send the header Content-Type: application/json")
     charset = rest.lower().partition("charset=")[2].split(";")[0].strip().strip('"')
     if charset not in ("", "utf-8", "utf8"):
         raise UnsupportedEncoding("send UTF-8")

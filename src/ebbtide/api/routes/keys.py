@@ -36,11 +36,14 @@ class KeyRequest(BaseModel):
 @router.post("/v1/keys", status_code=201, summary="Make a key; its text is shown this once")
 def create_key(request: KeyRequest, house: House, response: Response) -> dict[str, Any]:
     """A new random key."""
+    now = house.clock()
+    if request.expires_at is not None and request.expires_at <= now:
+        raise Unprocessable("expires_at lies in the past: such a key would open nothing")
     try:
         made = house.state.keys.create(
             request.name,
             request.scopes,
-            house.clock(),
+            now,
             tenant_id=request.tenant_id,
             expires_at=request.expires_at,
         )

@@ -12,16 +12,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ebbtide import __version__
-from ebbtide.api.auth import authorize
+from ebbtide.api.auth import admit
 from ebbtide.api.services import Services, services_of
-from ebbtide.domain.errors import EbbtideError
+from ebbtide.domain.errors import EbbtideError, Forbidden
 from ebbtide.domain.keys import Scope
 
 
 async def metrics(request: Request) -> Response:
     """The current figures in Prometheus text format."""
     services = services_of(request)
-    authorize(services.authenticator, request, Scope.READ)
+    key = await admit(services.authenticator, request, Scope.READ)
+    if key.tenant_id is not None:
+        raise Forbidden("the figures are of all tenants; this key is bound to one")
     registry = CollectorRegistry()
     registry.register(_Collector(services))
     text = await run_in_threadpool(generate_latest, registry)

@@ -7,7 +7,7 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ebbtide.api.auth import authorize, presented_key
+from ebbtide.api.auth import admit, presented_key
 from ebbtide.api.receive import receive_body
 from ebbtide.api.routes.events import answer, require_json
 from ebbtide.api.services import services_of
@@ -24,12 +24,12 @@ async def post_call(request: Request) -> Response:
     require_json(request)
     key = None
     if presented_key(request) is not None:  # known before the body: nothing is read in vain
-        key = authorize(services.authenticator, request, Scope.INGEST)
+        key = await admit(services.authenticator, request, Scope.INGEST)
     raw = await receive_body(request)
     received_at = services.clock()
     body = decode_json(raw)
     if key is None:
-        key = authorize(services.authenticator, request, Scope.INGEST, write_key(body))
+        key = await admit(services.authenticator, request, Scope.INGEST, write_key(body))
     reading = read(
         request.url.path.rpartition("/")[2],
         body,
