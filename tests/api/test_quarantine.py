@@ -221,7 +221,7 @@ def test_a_family_of_reasons_and_a_door_are_found(fresh: Server) -> None:
 def test_a_listing_refuses_what_makes_no_sense(server: Server, query: str) -> None:
     answer = server.admin.get(f"/v1/quarantine?{query}")
     assert answer.status == 422
-    assert answer.json["errors"][0]["where"] == "query." + query.partition("=")[0]
+    assert answer.json["errors"][0]["where"] == query.partition("=")[0]
 
 
 @pytest.mark.parametrize(

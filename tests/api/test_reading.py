@@ -86,7 +86,7 @@ def test_events_of_one_instant_are_not_lost_between_pages(fresh: Server) -> None
         ({"event_id": "h-4"}, (4,)),
         ({"tenant_id": "t1", "event_id": "h-5"}, ()),
         ({"tenant_id": "t0", "user_id": "u1"}, (9,)),
-        ({"event_type": "NO_SUCH"}, ()),
+        ({"event_type": "EXPORT_FAILED"}, ()),
         # Half-open on the left: since is outside, as_of is inside.
         ({"since": "2026-03-12T03:00:00Z", "as_of": "2026-03-12T05:00:00Z"}, (5, 4)),
         ({"as_of": "2026-03-12T02:59:59.999999Z"}, (2, 1, 0)),
@@ -152,7 +152,7 @@ def test_an_event_is_shown_whole(fresh: Server) -> None:
 def test_a_question_that_makes_no_sense_is_refused(history: Server, query: str) -> None:
     answer = history.admin.ask("GET", f"/v1/events?{query}")
     assert answer.status == 422
-    assert answer.json["errors"][0]["where"] == "query." + query.partition("=")[0]
+    assert answer.json["errors"][0]["where"] == query.partition("=")[0]
 
 
 @pytest.mark.parametrize(

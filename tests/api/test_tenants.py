@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from api_server import Server, event
@@ -138,6 +139,11 @@ def test_what_makes_no_sense_changes_nothing(server: Server, body: Any) -> None:
 @pytest.mark.parametrize("path", ["/v1/tenants/", "/v1/tenants/" + "x" * 201, "/v1/tenants/a%00b"])
 def test_an_id_that_no_event_could_have_is_refused(server: Server, path: str) -> None:
     assert server.admin.ask("PUT", path, b"{}", {"Content-Type": "application/json"}).status == 422
+    tenant = path.removeprefix("/v1/tenants/")
+    for method, asked in (("GET", path), ("DELETE", f"{path}?confirm={tenant}")):
+        answer = server.admin.ask(method, asked)
+        assert (answer.status, answer.json["detail"]) == (404, "there is no such tenant")
+    assert server.house.services.state.tenants.erased_at(to_uuid_text(unquote(tenant))) is None
 
 
 def test_a_body_that_is_too_large_or_no_json_is_refused(server: Server) -> None:
@@ -262,8 +268,23 @@ def test_an_erased_tenant_is_gone_and_its_past_stays_out(fresh: Server) -> None:
     assert fresh.admin.post("/v1/track", call).results == ["refused"]
     assert fresh.admin.get("/v1/tenants/gone").status == 404
     assert fresh.num_stored() == 5
-    # What happens after the erasure is a new beginning.
+    # Nor does the directory hear of it again, also not that there was such a tenant.
     fresh.clock.advance(minutes=5)
+    past = {"groupId": "gone", "timestamp": "2026-03-12T12:01:00Z"}
+    person = {"userId": "u", "context": {"groupId": "gone"}, "traits": {}}
+    for call, body in (
+        ("group", past | {"traits": {"name": "Gone Inc."}}),
+        ("group", past),
+        ("identify", person | {"timestamp": "2026-03-12T12:00:00Z"}),
+        ("group", past | {"groupId": to_uuid_text("gone")}),
+    ):
+        told = fresh.admin.post(f"/v1/{call}", body)
+        assert (told.results, told.reasons) == (["refused"], ["erased_tenant"]), (call, body)
+    assert fresh.admin.get("/v1/tenants/gone").status == 404
+    # What happens after the erasure is a new beginning.
+    now = past | {"timestamp": "2026-03-12T12:01:00.000001Z"}
+    assert fresh.admin.post("/v1/group", now).reasons == ["tenant_directory"]
+    assert fresh.admin.get("/v1/tenants/gone").status == 200
     later = event(tenant_id="gone", timestamp="2026-03-12T12:01:00.000001Z")
     assert fresh.admin.send(later).results == ["stored"]
     assert show(fresh, "gone")["name"] is None

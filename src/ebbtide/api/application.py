@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ebbtide import __version__
 from ebbtide.api import problems
+from ebbtide.api.invalid import on_invalid
 from ebbtide.api.openapi import INGEST_PATHS
 from ebbtide.api.routes import (
     bulk,
@@ -82,7 +83,7 @@ def build_application(services: Services) -> Application:
     app.router.routes.append(Route("/openapi.json", _openapi, methods=["GET"]))
     app.add_exception_handler(EbbtideError, problems.on_ebbtide_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, problems.on_fault)
     return app
 
@@ -111,18 +112,6 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         document["security"] = [{"ApiKey": []}, {"Bearer": []}]
         app.openapi_schema = document
     return app.openapi_schema
-
-
-async def _on_invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    # Where and why, never the value itself: it may be a secret that landed in the wrong field.
-    faults = [
-        {"where": ".".join(str(part) for part in fault["loc"]), "why": fault["msg"]}
-        for fault in error.errors()[:20]
-    ]
-    return problems.problem(
-        422, "unprocessable", "The request cannot be used as it is", errors=faults
-    )
 
 
 #: Headers that every answer carries, errors included.
@@ -161,7 +150,13 @@ class Application(FastAPI):
             answer = await _guarded(events.post_events, Request(scope, receive))
             await answer(scope, receive, send_with_headers)
         else:
-            await super().__call__(scope, receive, send_with_headers)
+            try:
+                await super().__call__(scope, receive, send_with_headers)
+            except Exception:
+                # The framework raises again what it has answered, and the server library would
+                # log it a second time.
+                if not problems.is_answered(scope):
+                    raise
 
 
 async def _guarded(handler: Handler, request: Request) -> Response:

@@ -16,6 +16,7 @@ from ebbtide.cli.door import Connect
 from ebbtide.cli.output import AS_JSON, console, errors, inert, print_json
 from ebbtide.client.emit_now import emit_now
 from ebbtide.client.errors import DeliveryFailed, EmitterError, InvalidEvent
+from ebbtide.domain.nearest import did_you_mean
 
 EXIT_NOT_STORED = 2  # some events wait in quarantine, are in conflict or were refused
 
@@ -94,9 +95,11 @@ def _events(
     if len(given) != 1:
         raise typer.BadParameter("name an event type, --example TYPE, or --file FILE")
     if example is not None:
-        kind = load_catalog().event_types.get(example)
+        known = load_catalog().event_types
+        kind = known.get(example)
         if kind is None:
-            raise typer.BadParameter(f"there is no event type {example!r}")
+            hint = did_you_mean(example, known)
+            raise typer.BadParameter(f"there is no event type {example!r}{hint}")
         return [dict(kind.example)]
     if file is not None:
         return _read(file)

@@ -1,4 +1,4 @@
-"""Is it alive, is it ready: for orchestrators; says nothing but the state."""
+"""Is it alive, is it ready: for orchestrators; says nothing of what is stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ async def live(_: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """200 when both stores answer and the writer runs, else 503."""
+    """200 when both stores answer and the writer runs, else 503.
+
+    It also says what an acknowledgement is worth here: that depends on the engine, and of
+    PostgreSQL on how its server is set up.
+    """
     services = services_of(request)
     if not services.writer.is_alive:
         return problem(503, "not-ready", "The writer has stopped", headers={"Retry-After": "5"})
@@ -30,4 +34,16 @@ async def ready(request: Request) -> Response:
     except EbbtideError as error:
         log.warning("health.not_ready", code=error.code, detail=str(error))
         return problem(503, "not-ready", "A store cannot answer", headers={"Retry-After": "5"})
-    return JSONResponse({"status": "ready"})
+    durability = services.events.durability
+    return JSONResponse(
+        {
+            "status": "ready",
+            "events": {
+                "engine": services.events.engine,
+                "survives_process_kill": durability.survives_process_kill,
+                "survives_power_cut": durability.survives_power_cut,
+                "durability": durability.note,
+            },
+            "state": {"engine": services.state.engine},
+        }
+    )

@@ -114,7 +114,7 @@ async def put_tenant(
 
     The same PUT twice stores one event: its id is made from the tenant and the moment.
     """
-    if not 0 < len(tenant_id) <= ID_MAX_CHARS or "\0" in tenant_id:
+    if not _can_be_an_id(tenant_id):
         raise Unprocessable("a tenant id has 1 to 200 characters")
     now = house.clock()
     said = body.model_dump(exclude_unset=True)
@@ -138,6 +138,8 @@ def erase_tenant(
 
     Events of the erased past are refused when they come again.
     """
+    if not _can_be_an_id(tenant_id):
+        raise NotFound("there is no such tenant")
     if confirm != tenant_id:
         raise Unprocessable("repeat the tenant's id in the parameter confirm: there is no undo")
     uuid = to_uuid_text(tenant_id)
@@ -189,6 +191,10 @@ def _facts(said: dict[str, Any], body: TenantBody) -> dict[str, Any]:
             value = tuple(Contact(one.name, one.email, one.role) for one in body.contacts)
         facts[{"started": "started_at", "cancelled": "cancelled_at"}.get(name, name)] = value
     return facts
+
+
+def _can_be_an_id(text: str) -> bool:
+    return 0 < len(text) <= ID_MAX_CHARS and "\0" not in text
 
 
 def _get(house: Services, tenant_id: str) -> Tenant:
