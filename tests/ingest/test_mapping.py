@@ -11,10 +11,13 @@ import pytest
 
 from ebbtide.catalog.mapping import (
     Condition,
+    MappingText,
     TokenPrice,
     load_mapping,
     load_mappings,
+    mapping_from_text,
     parse_path,
+    read_mapping_text,
     text_of,
 )
 from ebbtide.domain.errors import MappingError
@@ -279,9 +282,44 @@ def test_a_bad_price_list_is_refused(
         load_mapping(write(_COST))
 
 
-def test_a_price_list_that_is_not_there_is_named(write: Callable[[str], Path]) -> None:
+def test_a_price_list_that_is_not_there_is_named_with_its_form(
+    write: Callable[[str], Path], tmp_path: Path
+) -> None:
+    with pytest.raises(MappingError) as caught:
+        load_mapping(write(_COST))
+    assert str(caught.value) == (
+        "shop.toml: cost.prices: prices.json is missing; put it beside this file: a JSON object "
+        "of models, each with input_cost_per_token and output_cost_per_token in USD"
+    )
+    (tmp_path / "prices.json").mkdir()
     with pytest.raises(MappingError, match=r"^shop.toml: cost.prices: prices.json cannot be read"):
         load_mapping(write(_COST))
+
+
+# -- on its way to another machine -------------------------------------------------------------
+
+
+def test_a_mapping_means_the_same_after_it_was_sent(
+    write: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "prices.json").write_text(
+        '{"a \\"b\\"": {"input_cost_per_token": 1.5e-07, "output_cost_per_token": 1000000e-7},'
+        ' "image": {"output_cost_per_image": 0.02}}'
+    )
+    path = write(_COST)
+    assert mapping_from_text(read_mapping_text(path)) == load_mapping(path)
+    path = write(MINIMAL)
+    text = read_mapping_text(path)
+    assert (text.file_name, text.prices) == ("shop.toml", None)
+    assert mapping_from_text(text) == load_mapping(path)
+
+
+def test_a_mapping_that_was_sent_opens_no_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"a": {"input_cost_per_token": 1, "output_cost_per_token": 1}}')
+    text = _COST.replace("prices.json", str(secret))
+    with pytest.raises(MappingError, match="^mine.toml: cost.prices: .* is missing"):
+        mapping_from_text(MappingText("mine.toml", text, None))
 
 
 # -- packaged and own --------------------------------------------------------------------------

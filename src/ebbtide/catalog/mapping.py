@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -175,11 +175,58 @@ def load_mapping(path: Path, *, event_types: Collection[str] | None = None) -> S
         MappingError: the file cannot be read or is wrong; the message names it and the key.
     """
     known = frozenset(load_catalog().event_types if event_types is None else event_types)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MappingError(f"{path.name}: cannot be read: {error}") from error
-    return _Compiler(_parse(text, path.name, path.parent), known).mapping()
+    return _Compiler(_read_file(path.parent, path.name), known).mapping()
+
+
+@dataclass(frozen=True, slots=True)
+class MappingText:
+    """One mapping file on its way to another machine: its name, its text, its price list.
+
+    ``prices`` is the JSON text of the list that ``[cost] prices`` names; None when it names none.
+    """
+
+    file_name: str
+    toml: str
+    prices: str | None
+
+
+def read_mapping_text(path: Path) -> MappingText:
+    """Read a mapping file to hand it on, after checking it.
+
+    Returns:
+        Its text, and of its price list what a mapping reads: exact, and small enough to send.
+
+    Raises:
+        MappingError: the file cannot be read or is wrong; the message names it and the key.
+    """
+    mapping = load_mapping(path)
+    prices = None
+    if mapping.prices is not None:
+        each = (
+            f'{json.dumps(model)}: {{"input_cost_per_token": {one.input_usd}, '
+            f'"output_cost_per_token": {one.output_usd}}}'
+            for model, one in mapping.prices.items()
+        )
+        prices = "{" + ", ".join(each) + "}"
+    return MappingText(path.name, path.read_text(encoding="utf-8"), prices)
+
+
+def mapping_from_text(text: MappingText) -> SourceMapping:
+    """The mapping that :func:`read_mapping_text` read, on the other side.
+
+    No file of this machine is opened, whatever the text names.
+
+    Raises:
+        MappingError: it is wrong; the message names the file and the key.
+    """
+
+    def given(_: str) -> str:
+        if text.prices is None:
+            raise FileNotFoundError("no prices came with the mapping")
+        return text.prices
+
+    known = frozenset(load_catalog().event_types)
+    return _Compiler(_parse(text.toml, text.file_name, given), known).mapping()
 
 
 def parse_path(text: str) -> FieldPath:
@@ -220,7 +267,7 @@ class _Source:
 
     file_name: str
     table: dict[str, Any]
-    prices_folder: Traversable
+    read_beside: Callable[[str], str]  #: the text of another file, by its name in this one
 
     @property
     def name(self) -> str:
@@ -246,11 +293,22 @@ class _Source:
                 table[key] = below | value
             else:
                 table[key] = value
-        folder = self.prices_folder if "cost" in self.table else base.prices_folder
-        return _Source(self.file_name, table, folder)
+        beside = self.read_beside if "cost" in self.table else base.read_beside
+        return _Source(self.file_name, table, beside)
 
 
-def _parse(text: str, file_name: str, folder: Traversable) -> _Source:
+def _read_file(folder: Traversable, name: str) -> _Source:
+    def read(other: str) -> str:
+        return folder.joinpath(other).read_text(encoding="utf-8")
+
+    try:
+        text = read(name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise MappingError(f"{name}: cannot be read: {error}") from error
+    return _parse(text, name, read)
+
+
+def _parse(text: str, file_name: str, read_beside: Callable[[str], str]) -> _Source:
     try:
         table = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
@@ -259,7 +317,7 @@ def _parse(text: str, file_name: str, folder: Traversable) -> _Source:
         for key in ("columns", "constants", "values"):
             if isinstance(part.get(key), dict):
                 part[key] = _with_flat_metadata(part[key])
-    return _Source(file_name, table, folder)
+    return _Source(file_name, table, read_beside)
 
 
 def _with_flat_metadata(table: dict[str, Any]) -> dict[str, Any]:
@@ -279,11 +337,7 @@ def _read_folder(folder: Traversable) -> Iterator[_Source]:
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if not file.name.endswith(".toml"):
             continue
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise MappingError(f"{file.name}: cannot be read: {error}") from error
-        yield _parse(text, file.name, folder)
+        yield _read_file(folder, file.name)
 
 
 @cache
@@ -493,8 +547,13 @@ class _Compiler:
 
     def read_prices(self, name: str) -> Mapping[str, TokenPrice]:
         try:
-            text = self.source.prices_folder.joinpath(name).read_text(encoding="utf-8")
-            listed = json.loads(text, parse_float=Decimal)
+            listed = json.loads(self.source.read_beside(name), parse_float=Decimal)
+        except FileNotFoundError as error:
+            raise self.error(
+                "cost.prices",
+                f"{name} is missing; put it beside this file: a JSON object of models, each with "
+                "input_cost_per_token and output_cost_per_token in USD",
+            ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise self.error("cost.prices", f"{name} cannot be read: {error}") from error
         if not isinstance(listed, dict):
