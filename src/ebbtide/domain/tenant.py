@@ -81,17 +81,29 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A tenant seen: its id as spelled there, when, and what was said about it."""
+    """A tenant seen: its id as spelled there, when, and what was said about it.
+
+    ``said_at`` is the moment that it speaks of, which may be long before it was seen; None when
+    that is the same.
+    """
 
     tenant_uuid: str
     tenant_id: str
     seen_at: datetime
     facts: tuple[Fact, ...] = ()
+    said_at: datetime | None = None
 
     @classmethod
-    def of(cls, tenant_id: str, seen_at: datetime, facts: Iterable[Fact] = ()) -> Sighting:
+    def of(
+        cls,
+        tenant_id: str,
+        seen_at: datetime,
+        facts: Iterable[Fact] = (),
+        *,
+        said_at: datetime | None = None,
+    ) -> Sighting:
         """A sighting under an id as it was sent."""
-        return cls(to_uuid_text(tenant_id), tenant_id, seen_at, tuple(facts))
+        return cls(to_uuid_text(tenant_id), tenant_id, seen_at, tuple(facts), said_at)
 
 
 @dataclass(frozen=True, slots=True)

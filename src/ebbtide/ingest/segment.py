@@ -7,7 +7,7 @@ the whole story.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,6 +48,7 @@ def read(
     received_at: datetime,
     mapping: SourceMapping,
     bound_tenant: str | None = None,
+    is_past: Callable[[Sighting], bool] = lambda _: False,
 ) -> Reading:
     """Read the body of one call.
 
@@ -57,6 +58,7 @@ def read(
         received_at: when it came, UTC-aware; the clock-skew rule counts from it.
         mapping: the one named ``segment``.
         bound_tenant: the tenant of the caller's key, None when it may speak for all.
+        is_past: whether the directory may no longer hear of it, for that past was erased.
 
     Returns:
         One message for each of the body's, in order; empty for an empty batch.
@@ -77,7 +79,7 @@ def read(
     if not isinstance(messages, list):
         raise BadRequest('send {"batch": [...]}')
     check_number(messages)
-    reader = _Reader(received_at, mapping, bound_tenant, around)
+    reader = _Reader(received_at, mapping, bound_tenant, around, is_past)
     read_messages = tuple(reader.message(message) for message in messages)
     return Reading(read_messages, tuple(reader.sightings))
 
@@ -190,11 +192,13 @@ class _Reader:
         mapping: SourceMapping,
         bound_tenant: str | None,
         around: dict[str, Any],
+        is_past: Callable[[Sighting], bool],
     ) -> None:
         self.received_at = received_at
         self.mapping = mapping
         self.bound_tenant = bound_tenant
         self.around = around
+        self.is_past = is_past
         self.fault_around = fault(around, DEPTH_MAX)
         self.sightings: list[Sighting] = []
 
@@ -219,7 +223,10 @@ class _Reader:
                 return Incoming(None, raw, said)
             if said is not None and not self.may_speak_for(said.tenant_id):
                 return Aside(_message_id(message), Outcome.REFUSED, "tenant_mismatch")
-            if said is not None:
+            if said is not None and self.is_past(said):
+                if fields is None:
+                    return Aside(_message_id(message), Outcome.REFUSED, "erased_tenant")
+            elif said is not None:
                 self.sightings.append(said)
             if fields is None:
                 return Aside(_message_id(message), Outcome.STORED, IN_DIRECTORY)
@@ -256,7 +263,9 @@ class _Reader:
             return "invalid_traits"
         said = _company_of(traits or {}, tenant_id) if message["type"] == "identify" else traits
         facts = _facts(moment, said or {})
-        return facts if isinstance(facts, str) else Sighting.of(tenant_id, self.received_at, facts)
+        if isinstance(facts, str):
+            return facts
+        return Sighting.of(tenant_id, self.received_at, facts, said_at=moment)
 
     def time_fault(self, message: dict[str, Any], moment: datetime | None) -> str | None:
         # A fact from the future would outrank every later one, so the rules of events hold.

@@ -36,6 +36,7 @@ async def post_call(request: Request) -> Response:
         received_at=received_at,
         mapping=services.mappings.current[DOOR],
         bound_tenant=key.tenant_id,
+        is_past=services.directory.is_past,
     )
     future = services.ingestor.submit(
         reading.incoming,
