@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -27,9 +29,10 @@ from ebbtide.cli.import_command import ServerSink
 from ebbtide.cli.main import build_cli
 from ebbtide.domain.errors import BadRequest
 from ebbtide.domain.event import Outcome
-from ebbtide.ingest.bulk import BulkLoader, CheckedTable
+from ebbtide.ingest.bulk import BulkLoader, BulkSource, CheckedTable
 from ebbtide.ingest.bulk_table import check_table, read_rows
 from ebbtide.ingest.bulk_wire import MEDIA_TYPE, from_stream, to_stream
+from ebbtide.ingest.file_import import TableOrigin
 from ebbtide.ingest.plain_rows import find_plain
 from ebbtide.ingest.validate import Validator
 
@@ -63,10 +66,26 @@ def test_a_table_is_loaded_and_counted(fresh: Server) -> None:
         "reasons": {"invalid_severity": 2},
         "examples": [{"line": 3, "reason": "invalid_severity"},
                      {"line": 4, "reason": "invalid_severity"}],
+        "raw_wanted": [],
     }  # fmt: skip
     assert (again.json["duplicate"], again.json["stored"]) == (3, 0)
     held = fresh.admin.get("/v1/quarantine", door="import").json
     assert held["total"] == 2
+    fresh.check_identity()
+
+
+def test_a_sender_can_bring_the_rows_that_must_wait_later(fresh: Server) -> None:
+    table = rows(3, severity=pa.array([1, 9, 1]))
+
+    first = post(fresh, to_stream(table), raw_later="1").json
+    assert (first["stored"], first["quarantined"], first["raw_wanted"]) == (2, 0, [2])
+    assert fresh.admin.get("/v1/quarantine").json["total"] == 0
+    fresh.check_identity()
+
+    again = table.slice(1, 1).append_column("raw", pa.array([b"as it stood"]))
+    assert post(fresh, to_stream(again)).json["quarantined"] == 1
+    (held,) = fresh.admin.get("/v1/quarantine").json["items"]
+    assert (held["raw"], held["line"], held["mapping"]) == ("as it stood", 2, None)
     fresh.check_identity()
 
 
@@ -96,6 +115,8 @@ def test_what_is_no_bulk_table_is_refused(server: Server, body: bytes, status: i
         ({"source": "s" * 201}, 422),
         ({"file": "a\0b"}, 422),
         ({"request_id": ""}, 422),
+        ({"raw_later": "yes"}, 422),
+        ({"mapping": "m" * 201}, 422),
         ({"kind": "application/json"}, 415),
     ],
 )
@@ -170,10 +191,10 @@ def test_chunks_under_way_are_stored_in_their_order(
     """The first table is slow to check; the second has the same event with other content."""
     check = BulkLoader.check
 
-    def slow(self: BulkLoader, table: pa.Table, **details: Any) -> CheckedTable:
+    def slow(self: BulkLoader, table: pa.Table, source: BulkSource) -> CheckedTable:
         if table.column("severity")[0].as_py() == 1:
             time.sleep(0.3)
-        return check(self, table, **details)
+        return check(self, table, source)
 
     monkeypatch.setattr(BulkLoader, "check", slow)
     with door_to(fresh) as door:
@@ -181,7 +202,7 @@ def test_chunks_under_way_are_stored_in_their_order(
         futures = [
             sink.begin(
                 rows(1, event_id=pa.array(["same"]), severity=pa.array([severity])),
-                file="f", key=KEY, default_source="s",
+                TableOrigin("f", KEY, "s"),
             )
             for severity in (1, 2, 3)
         ]  # fmt: skip
@@ -225,7 +246,7 @@ def door_to(server: Server) -> Iterator[Door]:
 
 
 def ebbtide(server: Server, *words: str | Path) -> Result:
-    app = build_cli(lambda: door_to(server), {})
+    app = build_cli(lambda **_: door_to(server), {})
     return CliRunner().invoke(app, ["import", *map(str, words)])
 
 
@@ -259,6 +280,40 @@ def test_import_says_what_became_of_every_row(fresh: Server, tmp_path: Path) -> 
     known = fresh.admin.get("/v1/imports").json["imports"]
     assert sorted(one["rows_done"] for one in known) == [3, 7]
     assert all(one["finished_at"] for one in known)
+
+
+def test_a_file_that_cannot_be_opened_is_told_in_one_line(server: Server, tmp_path: Path) -> None:
+    told = ebbtide(server, tmp_path / "missing.jsonl")
+
+    assert told.exit_code == 1
+    assert told.output == "missing.jsonl: No such file or directory\n"
+
+
+def test_a_file_that_breaks_off_says_how_much_of_it_is_done(
+    fresh: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ebbtide.ingest.file_reader.CHUNK_BYTES", 10_000)
+    monkeypatch.setattr("ebbtide.ingest.file_reader.BLOCK_BYTES", 10_000)
+    plain = lines(tmp_path / "plain.jsonl", 5000)
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(plain.read_bytes())[:-500])
+    monkeypatch.setattr("ebbtide.ingest.file_reader._TextReader.content_digest", lambda self: "cut")
+
+    for words in ([], ["--again"]):
+        told = ebbtide(fresh, cut, *words)
+        assert told.exit_code == 1
+        *report, said = told.output.splitlines()
+        assert report[0].startswith("cut.jsonl.gz: ")
+        match = re.fullmatch(
+            r"cut\.jsonl\.gz: cannot be read any further: [^:]+ "
+            r"\(([0-9,]+) rows are done; the same command( without --again)? goes on after them\)",
+            said,
+        )
+        assert match is not None, said
+        assert (match[2] is None) == (words == [])
+        num_done = int(match[1].replace(",", ""))
+        assert 0 < num_done < 5000
+        assert fresh.num_stored() >= num_done
 
 
 def test_again_reads_a_file_once_more(fresh: Server, tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ def test_an_unmapped_call_is_released_after_a_mapping_file_names_it(fresh: Serve
     assert fresh.admin.post("/v1/track", call).reasons == ["unmapped_event"]
     fresh.clock.advance(hours=1)
     assert release(fresh) | {"results": None} == {
-        "tried": 1, "released": 0, "remaining": 1, "results": None,
+        "tried": 1, "released": 0, "remaining": 1, "reasons": {"unmapped_event": 1},
+        "missing_mappings": {}, "results": None,
     }  # fmt: skip
     write_mapping(fresh, MAPPING)
     report = release(fresh, reason="unmapped_event")
@@ -109,6 +110,20 @@ def test_an_event_of_the_future_is_released_when_its_time_has_come(fresh: Server
     (kept,) = fresh.admin.get("/v1/events").json["events"]
     assert kept["user_id"] == "traveller"
     assert kept["source"] == "api"  # as if it had been let in at once
+
+
+def test_a_row_that_waits_for_a_new_reason_is_counted_as_waiting(fresh: Server) -> None:
+    call = {"event": "Report Downloaded", "timestamp": "2026-03-12T10:00:00Z"}
+    other = call | {"context": {"groupId": "acme"}, "messageId": "m-2"}
+    assert set(fresh.admin.post("/v1/batch", {"batch": [
+        one | {"type": "track"} for one in (call, call | {"messageId": "m-1"}, other)
+    ]}).reasons) == {"unmapped_event"}  # fmt: skip
+    write_mapping(fresh, MAPPING)
+    report = release(fresh, reason="unmapped_event")
+    assert (report["tried"], report["released"], report["remaining"]) == (3, 1, 2)
+    assert report["reasons"] == {"missing_tenant_id": 2}
+    assert fresh.admin.get("/v1/quarantine").json["by_reason"] == {"missing_tenant_id": 2}
+    assert release(fresh, reason="unmapped_event")["tried"] == 0
 
 
 def test_a_conflict_stays_a_conflict(fresh: Server) -> None:

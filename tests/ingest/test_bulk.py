@@ -21,6 +21,7 @@ from ebbtide.domain.errors import BadRequest, StoreRefused, StoreUnavailable
 from ebbtide.domain.event import Event, Outcome
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.quarantine import QuarantineEntry
+from ebbtide.domain.tenant import Fact, Origin, Sighting
 from ebbtide.ingest import bulk
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader, BulkOutcome
@@ -469,6 +470,26 @@ def test_rows_of_all_fates_in_one_table(house: House, monkeypatch: pytest.Monkey
     assert sorted(stored) == [("acme", 1), ("acme", 4), ("gone", 1)]
 
 
+def test_rows_that_must_wait_are_asked_for_when_their_sender_has_them(house: House) -> None:
+    table = plain_table(
+        4,
+        tenant_id=pa.array(["acme"] * 4),
+        severity=pa.array([9, 1, 1, 1]),
+        event_id=pa.array(list("abbd")),
+    )
+    first = house.load(table, asks_raw=True, mapping="shop")
+    assert (first.raw_wanted, house.held()) == ([1, 3], [])
+    assert (first.counts[Outcome.STORED], sum(first.counts.values())) == (2, 2)
+    assert first.reasons == {}
+
+    wanted = table.take(pa.array([0, 2])).append_column("raw", pa.array([b"one", b"three"]))
+    second = house.load(wanted, mapping="shop")
+    assert (second.counts[Outcome.QUARANTINED], second.counts[Outcome.CONFLICT]) == (1, 1)
+    assert house.held() == [(1, "invalid_severity", "one"), (3, "conflict", "three")]
+    assert {row.entry.mapping for row in house.state.quarantine.list_newest()} == {"shop"}
+    assert house.accounting.snapshot()["import"]["received"] == 4
+
+
 def test_a_tenant_keeps_its_first_spelling(house: House) -> None:
     uuid = "6f1f4f4e-9c5b-5d0e-8f0a-2b7d3c9a1e55"
     house.load(plain_table(1, tenant_id=pa.array([uuid.upper()])))
@@ -487,6 +508,22 @@ def test_subscriptions_reach_the_directory(house: House) -> None:
 
     assert outcome.counts[Outcome.STORED] == 1, outcome.reasons
     assert house.state.tenants.get(to_uuid_text("tenant-0")).plan == "pro"
+
+
+def test_what_was_said_of_an_erased_past_does_not_come_back(house: House) -> None:
+    erased_at = NOW - timedelta(days=1)
+    house.directory.erase("gone", erased_at)
+    plan = [Fact("plan", "pro", erased_at, Origin.EVENT)]
+    house.directory.apply(
+        [
+            Sighting.of("gone", NOW, plan, said_at=erased_at),
+            Sighting.of("GONE-2", NOW, plan, said_at=erased_at),
+            Sighting.of(to_uuid_text("gone"), erased_at),
+        ]
+    )
+    assert [one.tenant_id for one in house.state.tenants.list()] == ["GONE-2"]
+    house.directory.apply([Sighting.of("gone", NOW, said_at=erased_at + timedelta(seconds=1))])
+    assert house.state.tenants.get(to_uuid_text("gone")).plan is None
 
 
 def test_history_keeps_its_own_moment_of_receipt(house: House) -> None:

@@ -12,7 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +32,13 @@ from ebbtide.ingest import file_import, file_reader
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader, BulkOutcome
 from ebbtide.ingest.directory import Directory
-from ebbtide.ingest.file_import import FileImport, ImportReport, Sink, mapping_digest
+from ebbtide.ingest.file_import import (
+    FileImport,
+    ImportReport,
+    Sink,
+    TableOrigin,
+    mapping_digest,
+)
 from ebbtide.ingest.file_reader import Chunk, open_file
 from ebbtide.ingest.validate import Validator
 from ebbtide.store.events.duckdb import DuckDBEventStore
@@ -56,17 +62,13 @@ class Place:
             Validator(CATALOG), self.events, self.state, Directory(self.state), Accounting()
         )
 
-    def begin(
-        self, table: pa.Table, *, file: str, key: str, default_source: str
-    ) -> Future[BulkOutcome]:
+    def begin(self, table: pa.Table, origin: TableOrigin) -> Future[BulkOutcome]:
         done: Future[BulkOutcome] = Future()
-        done.set_result(self.load(table, file=file, key=key, default_source=default_source))
+        done.set_result(self.load(table, origin))
         return done
 
-    def load(self, table: pa.Table, *, file: str, key: str, default_source: str) -> BulkOutcome:
-        return self.loader.load(
-            table, door="import", received_at=NOW, default_source=default_source, file=file, key=key
-        )
+    def load(self, table: pa.Table, origin: TableOrigin) -> BulkOutcome:
+        return self.loader.load(table, door="import", received_at=NOW, **asdict(origin))
 
     def find_progress(self, import_key: str) -> ImportProgress | None:
         return self.state.imports.find(import_key)
@@ -480,14 +482,12 @@ class Dying:
     place: Place
     rng: random.Random
 
-    def begin(
-        self, table: pa.Table, *, file: str, key: str, default_source: str
-    ) -> Future[BulkOutcome]:
+    def begin(self, table: pa.Table, origin: TableOrigin) -> Future[BulkOutcome]:
         answer: Future[BulkOutcome] = Future()
         if self.rng.random() < 0.2:
             answer.set_exception(StoreUnavailable("died before"))
             return answer
-        outcome = self.place.load(table, file=file, key=key, default_source=default_source)
+        outcome = self.place.load(table, origin)
         if self.rng.random() < 0.2:
             answer.set_exception(StoreUnavailable("died after"))
         else:

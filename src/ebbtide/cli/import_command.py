@@ -21,12 +21,12 @@ from ebbtide.catalog.loader import load_catalog
 from ebbtide.catalog.mapping import SourceMapping, load_mapping
 from ebbtide.cli.door import CommandError, Connect, Door
 from ebbtide.cli.output import AS_JSON, console, errors, inert, print_json
-from ebbtide.domain.errors import EbbtideError
+from ebbtide.domain.errors import EbbtideError, ImportFailed
 from ebbtide.domain.event import Outcome
 from ebbtide.domain.time import format_instant, parse_instant
 from ebbtide.ingest.bulk import BulkOutcome, Example
 from ebbtide.ingest.bulk_wire import MEDIA_TYPE, to_stream
-from ebbtide.ingest.file_import import DOOR, FileImport, ImportReport
+from ebbtide.ingest.file_import import DOOR, FileImport, ImportReport, TableOrigin
 from ebbtide.store.state.imports import ImportProgress
 
 EXIT_NOTHING = 1  # a file could not be imported (to its end)
@@ -54,9 +54,7 @@ class ServerSink:
         self._under_way: deque[Future[BulkOutcome]] = deque()
         self._last_id: str | None = None
 
-    def begin(
-        self, table: pa.Table, *, file: str, key: str, default_source: str
-    ) -> Future[BulkOutcome]:
+    def begin(self, table: pa.Table, origin: TableOrigin) -> Future[BulkOutcome]:
         """Send one table while the last one is being stored; the server keeps their order."""
         while len(self._under_way) >= REQUESTS_MAX:
             wait([self._under_way.popleft()])
@@ -64,9 +62,11 @@ class ServerSink:
         self._last_id = request_id
         asked: dict[str, str | None] = {
             "door": DOOR,
-            "source": default_source,
-            "file": file,
-            "key": key,
+            "source": origin.default_source,
+            "file": origin.file,
+            "key": origin.key,
+            "mapping": origin.mapping,
+            "raw_later": "1" if origin.asks_raw else None,
         }
         future = self._senders.submit(
             self._send, table, asked | {"request_id": request_id, "after": after}
@@ -82,6 +82,7 @@ class ServerSink:
         outcome.counts.update({one: answer[one.word] for one in Outcome})
         outcome.reasons.update(answer["reasons"])
         outcome.examples = [Example(one["line"], one["reason"]) for one in answer["examples"]]
+        outcome.raw_wanted = answer["raw_wanted"]
         return outcome
 
     def close(self) -> None:
@@ -228,20 +229,29 @@ def _import_one(
         if meter is not None:
             meter.show(so_far, read_bytes)
 
-    failure: EbbtideError | None = None
+    failure: str | None = None
     try:
         work = FileImport(file, mapping, load_catalog())
         meter = _Meter(file.name, work.size_bytes, as_json)
         report = work.run(sink, started_at=_now(), clock=_now, again=again, on_progress=show)
+    except ImportFailed as error:
+        failure = str(error)
     except EbbtideError as error:
-        failure = error
+        failure = f"{file.name}: {error}"
     finally:
         seconds = 0.0 if meter is None else meter.stop()
     summary = _summary(report, seconds)
     if failure is not None:
-        summary["error"] = str(failure)
+        num_done = report.resumed_rows + report.num_rows
+        if num_done:
+            same = "the same command without --again" if again else "the same command"
+            failure += f" ({num_done:,} rows are done; {same} goes on after them)"
+        summary["error"] = failure
     if not as_json:
-        _print(summary, report, failure)
+        if failure is None or report.num_rows:
+            _print(summary, report)
+        if failure is not None:
+            errors.print(inert(failure), style="red")
     return summary
 
 
@@ -268,7 +278,7 @@ def _summary(report: ImportReport, seconds: float) -> dict[str, Any]:
     }
 
 
-def _print(summary: dict[str, Any], report: ImportReport, failure: EbbtideError | None) -> None:
+def _print(summary: dict[str, Any], report: ImportReport) -> None:
     name = report.file
     done = report.already_done
     if done is not None:
@@ -291,7 +301,4 @@ def _print(summary: dict[str, Any], report: ImportReport, failure: EbbtideError 
         lines = [str(one.line) for one in report.examples if one.reason == reason][:5]
         where = f"  (line {', '.join(lines)}{' ...' if num > len(lines) else ''})" if lines else ""
         console.print(inert(f"    {num:>10,}  {reason}{where}"))
-    if failure is not None:
-        errors.print(inert(f"{name}: {failure}"), style="red")
-        errors.print("What was read before is stored; the same command goes on from there.")
     sys.stdout.flush()

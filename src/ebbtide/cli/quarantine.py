@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import typer
 
+from ebbtide.catalog.mapping import read_mapping_text
 from ebbtide.cli.door import Connect
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
+
+EXIT_NOT_ALL = 2  # some of the rows that were tried still wait
 
 
 def quarantine_commands(connect: Connect) -> typer.Typer:
@@ -28,8 +35,7 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
         if not body["total"]:
             console.print("Nothing waits.")
             return
-        counts = ", ".join(f"{num} {name}" for name, num in body["by_reason"].items())
-        console.print(inert(f"{body['total']} wait: {counts}"))
+        console.print(inert(f"{body['total']} wait: {_counts(body['by_reason'])}"))
         print_table(
             ("id", "reason", "door", "tenant", "received", "raw"),
             [
@@ -50,15 +56,26 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
         ids: list[int] | None = typer.Argument(None, help="Rows to try; all that match if none."),
         reason: str | None = typer.Option(None, help="Only this reason, or its family."),
         tenant: str | None = typer.Option(None, help="Only this tenant."),
+        mapping: Path | None = typer.Option(
+            None, "--mapping", "-m", help="Mapping file for rows imported with one of its name."
+        ),
         as_json: bool = AS_JSON,
     ) -> None:
         """Try waiting events again, with mapping files as they are now; store those that pass.
 
-        Example: ebbtide quarantine release --reason unmapped_event
+        Exit code: 0 all that were tried are in, 2 some still wait.
+
+        Examples:
+
+        ebbtide quarantine release --reason unmapped_event
+
+        ebbtide quarantine release --mapping teams.toml
         """
         body: dict[str, object] = {"reason": reason, "tenant_id": tenant}
         if ids:
             body["ids"] = ids
+        if mapping is not None:
+            body["mapping"] = asdict(read_mapping_text(mapping))
         with connect() as door:
             report = door.post(
                 "/v1/quarantine/release",
@@ -66,11 +83,10 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
             )
         if as_json:
             print_json(report)
-            return
-        console.print(
-            f"Tried {report['tried']}: released {report['released']}, "
-            f"{report['remaining']} still wait."
-        )
+        else:
+            _print_release(report)
+        if report["remaining"]:
+            raise typer.Exit(EXIT_NOT_ALL)
 
     @group.command("discard")
     def discard(
@@ -86,3 +102,21 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
             console.print(f"Discarded {report['discarded']}.")
 
     return group
+
+
+def _print_release(report: dict[str, Any]) -> None:
+    waiting = f"{report['remaining']} still wait"
+    if report["reasons"]:
+        waiting += f": {_counts(report['reasons'])}"
+    console.print(inert(f"Tried {report['tried']}: released {report['released']}, {waiting}."))
+    for name, num in report["missing_mappings"].items():
+        console.print(
+            inert(
+                f"{num} of them came with the mapping {name!r}, which the server does not have: "
+                "give its file with --mapping."
+            )
+        )
+
+
+def _counts(by_reason: dict[str, int]) -> str:
+    return ", ".join(f"{num} {reason}" for reason, num in by_reason.items())

@@ -4,6 +4,9 @@ The same promises as at ``POST /v1/events``: a row is stored, known, in conflict
 quarantine or refused, and when :meth:`BulkLoader.load` returns that is durable. What the columns
 cannot prove goes through the validator row by row. While one batch is written, the next is
 checked; batches are appended in the order of the table.
+
+Quarantine keeps a row as it stood in its file, which few rows need: a sender that keeps its rows
+for so long is asked for those that must wait, and sends them again with their text.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +30,15 @@ from ebbtide.domain.tenant import Sighting
 from ebbtide.domain.time import EPOCH, parse_instant
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.arrow_columns import single
-from ebbtide.ingest.bulk_table import LINE, check_table, read_rows, rows_per_batch, to_json
+from ebbtide.ingest.bulk_table import (
+    FAULT,
+    LINE,
+    RAW,
+    check_table,
+    read_rows,
+    rows_per_batch,
+    to_json,
+)
 from ebbtide.ingest.directory import SUBSCRIPTION_TYPES, Directory, tenant_uuid
 from ebbtide.ingest.event_uuids import Uuids, to_texts
 from ebbtide.ingest.incoming import Incoming
@@ -58,6 +70,8 @@ class BulkOutcome:
     counts: Counter[Outcome] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)  #: of rows held or refused
     examples: list[Example] = field(default_factory=list)  #: the first of them
+    #: Lines of rows to be sent again with their text; they are not counted yet, nor kept.
+    raw_wanted: list[int] = field(default_factory=list)
 
     def note(self, line: int, reason: str) -> None:
         """Remember why a row was not stored."""
@@ -70,6 +84,34 @@ class BulkOutcome:
         self.counts.update(other.counts)
         self.reasons.update(other.reasons)
         self.examples = (self.examples + other.examples)[:EXAMPLES_MAX]
+        self.raw_wanted += other.raw_wanted
+
+
+@dataclass(frozen=True, slots=True)
+class BulkSource:
+    """Where the rows of one load come from; the same for all its batches.
+
+    Args:
+        door: the way they came in, for metrics and quarantine.
+        received_at: now, UTC-aware; events more than five minutes ahead are not believed.
+        default_source: the producer's name where a row has none.
+        file: the name of the file, for people who look into quarantine.
+        key: names the content of the file. Rows without an event id get one made from it
+            and their line, so the same file gives the same events again.
+        key_id: public id of the API key that was used.
+        mapping: the name of the mapping that made events of the rows; None when there was none.
+        asks_raw: whether the sender can send a row that must wait again with its text. Then
+            such rows are not kept, but named in :attr:`BulkOutcome.raw_wanted`.
+    """
+
+    door: str
+    received_at: datetime
+    default_source: str
+    file: str | None
+    key: str
+    key_id: str | None = None
+    mapping: str | None = None
+    asks_raw: bool = False
 
 
 @dataclass(slots=True)
@@ -82,48 +124,28 @@ class _Checked:
     derived_ids: Uuids
     held: list[tuple[int, QuarantineEntry]]  #: row and entry
     refused: list[tuple[int, str]]  #: row and reason
+    wanted: list[int]  #: rows that must wait and are to be sent again with their text
 
     def line(self, row: int) -> int:
         return int(self.part.column(LINE)[row].as_py())
 
+    def source_text(self, row: int) -> bytes | None:
+        """The row as it stood in its file; None when its sender did not say."""
+        if RAW not in self.part.column_names:
+            return None
+        text: bytes | None = self.part.column(RAW)[row].as_py()
+        return text
 
-class _Source:
-    """Where the rows of one load come from; the same for all its batches."""
-
-    def __init__(
-        self,
-        door: str,
-        received_at: datetime,
-        default_source: str,
-        file: str | None,
-        key: str,
-        key_id: str | None,
-    ) -> None:
-        self.door = door
-        self.received_at = received_at
-        self.default_source = default_source
-        self.file = file
-        self.key = key
-        self.key_id = key_id
-
-    def entry(self, reason: str, raw: bytes, tenant_id: object, line: int) -> QuarantineEntry:
-        return QuarantineEntry(
-            received_at=self.received_at,
-            door=self.door,
-            reason=reason,
-            raw=raw,
-            tenant_id=tenant_id if isinstance(tenant_id, str) else None,
-            key_id=self.key_id,
-            file=self.file,
-            line=line,
-        )
+    def is_fault(self, row: int) -> bool:
+        """Whether the sender itself could not read the row."""
+        return FAULT in self.part.column_names and self.part.column(FAULT)[row].is_valid
 
 
 @dataclass(slots=True)
 class CheckedTable:
     """A table whose rows are decided, ready to be stored."""
 
-    source: _Source
+    source: BulkSource
     batches: list[_Checked]
 
 
@@ -144,57 +166,24 @@ class BulkLoader:
         self._directory = directory
         self._accounting = accounting
 
-    def load(
-        self,
-        table: pa.Table,
-        *,
-        door: str,
-        received_at: datetime,
-        default_source: str,
-        file: str | None,
-        key: str,
-        key_id: str | None = None,
-    ) -> BulkOutcome:
-        """Check and store a table of events: :meth:`check`, then :meth:`store`."""
-        checked = self.check(
-            table,
-            door=door,
-            received_at=received_at,
-            default_source=default_source,
-            file=file,
-            key=key,
-            key_id=key_id,
-        )
-        return self.store(checked)
+    def load(self, table: pa.Table, **source: Any) -> BulkOutcome:
+        """Check and store a table of events: :meth:`check`, then :meth:`store`.
 
-    def check(
-        self,
-        table: pa.Table,
-        *,
-        door: str,
-        received_at: datetime,
-        default_source: str,
-        file: str | None,
-        key: str,
-        key_id: str | None = None,
-    ) -> CheckedTable:
+        Args:
+            source: where its rows come from, by the names of :class:`BulkSource`.
+        """
+        return self.store(self.check(table, BulkSource(**source)))
+
+    def check(self, table: pa.Table, source: BulkSource) -> CheckedTable:
         """Decide every row of a table; nothing is stored yet.
 
         Args:
             table: unchecked events, as :mod:`ebbtide.ingest.bulk_table` describes it.
-            door: the way they came in, for metrics and quarantine.
-            received_at: now, UTC-aware; events more than five minutes ahead are not believed.
-            default_source: the producer's name where a row has none.
-            file: the name of the file, for people who look into quarantine.
-            key: names the content of the file. Rows without an event id get one made from it
-                and their line, so the same file gives the same events again.
-            key_id: public id of the API key that was used.
 
         Raises:
             BadRequest: the table is of another shape.
         """
         table = check_table(table)
-        source = _Source(door, received_at, default_source, file, key, key_id)
         parts = _parts(table, rows_per_batch(table, BATCH_ROWS))
         return CheckedTable(source, [self._check(part, source) for part in parts])
 
@@ -202,8 +191,8 @@ class BulkLoader:
         """Store what was checked, in the order of the table.
 
         Returns:
-            Counts by outcome; they sum up to the rows of the table, each of which is durable
-            somewhere now.
+            Counts by outcome; with the rows that are wanted again they sum up to the rows of the
+            table. Each row that is counted is durable somewhere now.
 
         Raises:
             StoreUnavailable: a store cannot answer. What was stored so far stays; the same
@@ -216,7 +205,7 @@ class BulkLoader:
 
     # -- checking --------------------------------------------------------------------------
 
-    def _check(self, part: pa.Table, source: _Source) -> _Checked:
+    def _check(self, part: pa.Table, source: BulkSource) -> _Checked:
         found = find_plain(
             part,
             self._validator,
@@ -227,7 +216,7 @@ class BulkLoader:
         plain = found.plain
         rows = np.flatnonzero(plain)
         batch = found.batch if plain.all() else found.batch.filter(pa.array(plain))
-        checked = _Checked(part, batch, rows, found.derived_ids, [], [])
+        checked = _Checked(part, batch, rows, found.derived_ids, [], [], [])
         others = np.flatnonzero(~plain)
         if len(others):
             self._check_by_row(checked, others, source)
@@ -235,33 +224,25 @@ class BulkLoader:
         return checked
 
     def _check_by_row(
-        self, checked: _Checked, rows: npt.NDArray[np.int64], source: _Source
+        self, checked: _Checked, rows: npt.NDArray[np.int64], source: BulkSource
     ) -> None:
         """Let the validator decide these rows."""
         events: list[Event] = []
         places: list[int] = []
         records = read_rows(checked.part, rows)
         derived = to_texts(checked.derived_ids[rows])
-        lines = checked.part.column(LINE).to_numpy()
-        for row, line, event_id, record in zip(
-            rows.tolist(), lines[rows].tolist(), derived, records, strict=True
-        ):
+        for row, event_id, record in zip(rows.tolist(), derived, records, strict=True):
             event = self._decide(record, event_id, source)
             if isinstance(event, Event):
                 events.append(event)
                 places.append(row)
             else:
-                tenant_id = (record.fields or {}).get("tenant_id")
-                raw = record.text or to_json(record.fields)
-                checked.held.append((row, source.entry(event.reason, raw, tenant_id, line)))
+                self._hold(checked, source, row, event.reason, record)
         if not events:
             return
         batch, bad = _laid_out(events)
         for at in bad:
-            row = places[at]
-            raw = self._raw(checked, row)
-            entry = source.entry("store_refused", raw, events[at].tenant_id, int(lines[row]))
-            checked.held.append((row, entry))
+            self._hold(checked, source, places[at], "store_refused")
         kept = np.delete(np.array(places, np.int64), bad)
         if batch is not None:
             mixed = pa.Table.from_batches(
@@ -272,7 +253,7 @@ class BulkLoader:
             checked.rows = all_rows[order]
             checked.events = mixed.take(pa.array(order)).combine_chunks().to_batches()[0]
 
-    def _decide(self, record: Incoming, event_id: str, source: _Source) -> Event | Rejection:
+    def _decide(self, record: Incoming, event_id: str, source: BulkSource) -> Event | Rejection:
         fields = record.fields
         if fields is None:
             return Rejection(record.reason or "not_an_object")
@@ -291,14 +272,45 @@ class BulkLoader:
             fields, received_at=received_at, default_source=source.default_source
         )
 
-    def _raw(self, checked: _Checked, row: int) -> bytes:
-        """The row as quarantine keeps it: our JSON with the id it has here."""
-        record = read_rows(checked.part, np.array([row]))[0]
-        if record.fields is None:
-            return record.text
-        if record.fields.get("event_id") is None:
-            record.fields["event_id"] = to_texts(checked.derived_ids[row : row + 1])[0]
-        return to_json(record.fields)
+    def _hold(
+        self,
+        checked: _Checked,
+        source: BulkSource,
+        row: int,
+        reason: str,
+        record: Incoming | None = None,
+    ) -> None:
+        """Put a row aside for quarantine, or on the list of those to be sent with their text.
+
+        Args:
+            record: the row as it was read; None when it has to be read for this.
+        """
+        text = checked.source_text(row)
+        if text is None and source.asks_raw and not checked.is_fault(row):
+            checked.wanted.append(row)
+            return
+        if record is None:
+            record = read_rows(checked.part, np.array([row]))[0]
+        fields = record.fields or {}
+        event_id = to_texts(checked.derived_ids[row : row + 1])[0]
+        if text is None and record.fields is not None:
+            if fields.get("event_id") is None:
+                fields["event_id"] = event_id
+            text = to_json(fields)
+        tenant_id = fields.get("tenant_id")
+        entry = QuarantineEntry(
+            received_at=source.received_at,
+            door=source.door,
+            reason=reason,
+            raw=record.text if text is None else text,
+            tenant_id=tenant_id if isinstance(tenant_id, str) else None,
+            key_id=source.key_id,
+            file=source.file,
+            line=checked.line(row),
+            event_id=event_id,
+            mapping=None if checked.source_text(row) is None else source.mapping,
+        )
+        checked.held.append((row, entry))
 
     def _refuse_erased(self, checked: _Checked) -> None:
         """Keep the past of erased tenants out."""
@@ -333,10 +345,11 @@ class BulkLoader:
 
     # -- storing ---------------------------------------------------------------------------
 
-    def _store(self, checked: _Checked, source: _Source, outcome: BulkOutcome) -> None:
+    def _store(self, checked: _Checked, source: BulkSource, outcome: BulkOutcome) -> None:
         """Append one batch; when this returns, every row of it is durable somewhere."""
-        # From asking about erasures to the append, no tenant may be erased: what waited for the
-        # store meanwhile would come after the erasure, under a spelling that is gone.
+        held = checked.held
+        # From asking about erasures to the last write, no tenant may be erased: what waited for
+        # the stores meanwhile would come after the erasure, under a spelling that is gone.
         with self._directory.steady:
             self._refuse_erased(checked)
             checked.events = self._under_one_spelling(checked.events, source.received_at)
@@ -344,24 +357,20 @@ class BulkLoader:
                 outcomes = self._append(checked.events)
             else:
                 outcomes = np.zeros(0, np.uint8)
-        held = checked.held
-        for code, reason in (
-            (Outcome.CONFLICT, "conflict"),
-            (Outcome.QUARANTINED, "store_refused"),
-        ):
-            for at in np.flatnonzero(outcomes == code).tolist():
-                row = int(checked.rows[at])
-                tenant_id = checked.events.column("tenant_id")[at].as_py()
-                line = checked.line(row)
-                held.append((row, source.entry(reason, self._raw(checked, row), tenant_id, line)))
-        # Events first: were the quarantine write to fail now, the load is answered as failed
-        # and comes again, and its events come back as duplicates.
-        self._state.quarantine.add([entry for _, entry in held])
-        sightings = self._sightings(checked.events, outcomes)
-        if sightings:
-            self._directory.apply(sightings)
+            for row in checked.rows[outcomes == Outcome.QUARANTINED].tolist():
+                self._hold(checked, source, row, "store_refused")
+            num_quarantined = len(held)
+            for row in checked.rows[outcomes == Outcome.CONFLICT].tolist():
+                self._hold(checked, source, row, "conflict")
+            # Events first: were the quarantine write to fail now, the load is answered as failed
+            # and comes again, and its events come back as duplicates.
+            self._state.quarantine.add([entry for _, entry in held])
+            sightings = self._sightings(checked.events, outcomes)
+            if sightings:
+                self._directory.apply(sightings)
         tally = np.bincount(outcomes, minlength=len(Outcome))
-        tally[Outcome.QUARANTINED] = len(held) - tally[Outcome.CONFLICT]
+        tally[Outcome.QUARANTINED] = num_quarantined
+        tally[Outcome.CONFLICT] = len(held) - num_quarantined
         tally[Outcome.REFUSED] = len(checked.refused)
         self._accounting.add_tally(source.door, tally)
         for one in Outcome:
@@ -369,6 +378,7 @@ class BulkLoader:
         notes = [(row, entry.reason) for row, entry in held] + checked.refused
         for row, reason in sorted(notes):
             outcome.note(checked.line(row), reason)
+        outcome.raw_wanted += [checked.line(row) for row in sorted(checked.wanted)]
 
     def _append(self, events: pa.RecordBatch) -> Outcomes:
         """Append a batch; a row that the engine itself refuses is isolated by halving."""

@@ -12,8 +12,11 @@ Columns that every table must have: ``line`` (int64, no nulls). The others are f
 ``record``
     the JSON text of a whole event in our fields, for a row that does not fit into columns; its
     other columns do not count.
-``fault``, ``raw``
-    a reason code and the row as it was, for a row that is hopeless: it goes to quarantine.
+``raw``
+    the row as it stands in its file, for quarantine: a line, or the columns as a JSON object.
+    Null when the sender does not say; then quarantine shows the event that the row became.
+``fault``
+    a reason code for a row that is hopeless: with its ``raw`` it goes to quarantine.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -87,6 +89,24 @@ def typed_texts(table: pa.Table, types: Mapping[str, str]) -> tuple[pa.Table, Ma
         at = table.column_names.index(name)
         table = table.set_column(at, name, _converted(texts, kind))
     return table, fits
+
+
+def typed_row(row: Mapping[str, Any], types: Mapping[str, str]) -> dict[str, Any]:
+    """What :func:`typed_texts` does, for one row; one with a text of another form stays text."""
+    typed: dict[str, Any] = {}
+    for name, kind in types.items():
+        text = row.get(name)
+        if not isinstance(text, str):
+            continue
+        if text and not re.fullmatch(_FORMS[kind], text):
+            return dict(row)
+        if not text:
+            typed[name] = None
+        elif kind == "boolean":
+            typed[name] = text.lower() == "true"
+        else:
+            typed[name] = int(text) if re.fullmatch(_FORMS["integer"], text) else float(text)
+    return {**row, **typed}
 
 
 def _converted(texts: pa.Array, kind: str) -> pa.Array:

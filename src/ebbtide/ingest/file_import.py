@@ -14,20 +14,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ebbtide.catalog.loader import Catalog
 from ebbtide.catalog.mapping import SourceMapping
 from ebbtide.domain.errors import ImportFailed
 from ebbtide.domain.event import Outcome
 from ebbtide.ingest.bulk import EXAMPLES_MAX, BulkOutcome, Example
-from ebbtide.ingest.bulk_table import METADATA_PREFIX
+from ebbtide.ingest.bulk_table import LINE, METADATA_PREFIX, RAW
 from ebbtide.ingest.column_types import text_column_types
 from ebbtide.ingest.file_reader import CsvReader, FileReader, JsonLinesReader, open_file
 from ebbtide.ingest.import_table import ImportTable, import_table
+from ebbtide.ingest.source_rows import SourceRows
 from ebbtide.ingest.validate import KNOWN_FIELDS
 from ebbtide.store.state.imports import ImportProgress
 
@@ -36,16 +39,25 @@ CHUNKS_UNDER_WAY = 1  # beside the one that is being made; the server stores the
 SEND_BYTES = 56 * 1024 * 1024  # of one table; the server's door takes 64 MB
 
 
+@dataclass(frozen=True, slots=True)
+class TableOrigin:
+    """Where a table comes from; the words mean what they mean in ``BulkSource``."""
+
+    file: str
+    key: str
+    default_source: str
+    mapping: str | None = None
+    asks_raw: bool = False
+
+
 class Sink(Protocol):
     """Where chunks go: a loader in this process, or a server."""
 
-    def begin(
-        self, table: pa.Table, *, file: str, key: str, default_source: str
-    ) -> Future[BulkOutcome]:
+    def begin(self, table: pa.Table, origin: TableOrigin) -> Future[BulkOutcome]:
         """Start to store a bulk table, behind the ones begun before.
 
-        The future is done when every row of it is durable somewhere. May block while too much
-        is under way.
+        The future is done when every row of it that is not wanted again is durable somewhere.
+        May block while too much is under way.
         """
 
     def find_progress(self, import_key: str) -> ImportProgress | None:
@@ -74,7 +86,8 @@ class ImportReport:
         self.num_skipped += part.made.num_skipped
         self.counts.update(outcome.counts)
         self.reasons.update(outcome.reasons)
-        self.examples = (self.examples + outcome.examples)[:EXAMPLES_MAX]
+        told = sorted(outcome.examples, key=attrgetter("line"))
+        self.examples = (self.examples + told)[:EXAMPLES_MAX]
 
     @property
     def is_clean(self) -> bool:
@@ -90,6 +103,7 @@ class _Part(NamedTuple):
     read_bytes: int
     num_rows: int
     made: ImportTable
+    source: SourceRows
 
 
 class FileImport:
@@ -154,19 +168,23 @@ class FileImport:
             sink.save_progress(progress)
         report.resumed_rows = progress.rows_done
         source = DOOR if self._mapping is None else self._mapping.name
+        name = None if self._mapping is None else self._mapping.name
+        origin = TableOrigin(str(self._path), content, source, name, asks_raw=True)
         under_way: deque[tuple[_Part, list[Future[BulkOutcome]]]] = deque()
         for part in chain(self._ahead(progress.position), [None]):
             if part is not None:
-                begun = [
-                    sink.begin(table, file=str(self._path), key=content, default_source=source)
-                    for table in _sendable(part.made.table)
-                ]
+                begun = [sink.begin(table, origin) for table in _sendable(part.made.table)]
                 under_way.append((part, begun))
             while under_way and (part is None or len(under_way) > CHUNKS_UNDER_WAY):
                 done, futures = under_way.popleft()
                 outcome = BulkOutcome()
                 for future in futures:
                     outcome.add(future.result())
+                if outcome.raw_wanted:
+                    again = _with_raw(done.made.table, outcome.raw_wanted, done.source)
+                    plainly = replace(origin, asks_raw=False)
+                    for future in [sink.begin(table, plainly) for table in _sendable(again)]:
+                        outcome.add(future.result())
                 report.add(done, outcome)
                 progress = progress.after(done.position, done.num_rows, outcome.counts)
                 sink.save_progress(progress)
@@ -186,7 +204,7 @@ class FileImport:
     def _parts(self, position: int) -> Iterator[_Part]:
         for chunk in self._reader.chunks(position):
             made = import_table(chunk, self._mapping)
-            yield _Part(chunk.position, chunk.read_bytes, chunk.num_rows, made)
+            yield _Part(chunk.position, chunk.read_bytes, chunk.num_rows, made, chunk.source)
 
     def _check_columns(
         self, path: Path, mapping: SourceMapping | None, columns: tuple[str, ...]
@@ -250,6 +268,23 @@ def mapping_digest(mapping: SourceMapping | None) -> str:
 
 def _is_ours(name: str) -> bool:
     return name in KNOWN_FIELDS or (name.startswith(METADATA_PREFIX) and name != METADATA_PREFIX)
+
+
+def _with_raw(table: pa.Table, lines: list[int], source: SourceRows) -> pa.Table:
+    """Some rows of a table, each with its text in the file."""
+    part = table.filter(pc.is_in(table.column(LINE), pa.array(lines, pa.int64())))
+    texts = source.raw(lines)
+    column = pa.array(
+        [_short_enough(texts[line]) for line in part.column(LINE).to_pylist()], pa.binary()
+    )
+    if RAW in part.column_names:
+        part = part.drop_columns([RAW])
+    return part.append_column(RAW, column)
+
+
+def _short_enough(text: bytes) -> bytes | None:
+    """A text that can travel beside its event; without it quarantine shows the event."""
+    return text if len(text) <= SEND_BYTES // 2 else None
 
 
 def _sendable(table: pa.Table) -> Iterator[pa.Table]:

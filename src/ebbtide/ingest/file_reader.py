@@ -13,8 +13,9 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -24,11 +25,11 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from ebbtide.domain.errors import ImportFailed
-from ebbtide.ingest.bulk_table import to_json
 from ebbtide.ingest.column_types import typed_texts
 from ebbtide.ingest.decode import decode_record
 from ebbtide.ingest.own_lines import read_own_lines
 from ebbtide.ingest.parquet_types import shown_row, simple_types
+from ebbtide.ingest.source_rows import SourceLines, SourceRows, SourceTable, write_row
 
 # One chunk becomes one commit. From about 140,000 rows on DuckDB writes a commit straight into its
 # file, compressed, and not through its log first, which is two thirds of the work.
@@ -68,6 +69,7 @@ class Chunk:
     bad: list[BadRow] = field(default_factory=list)
     is_json: bool = False  #: the records were JSON, so every number in them is finite
     own: pa.Table | None = None  #: rows that are a bulk table already
+    source: SourceRows = field(default_factory=SourceLines)  #: all but the bad rows, as they stood
 
     @property
     def num_rows(self) -> int:
@@ -102,6 +104,32 @@ class FileReader(ABC):
         """
 
 
+class Kind(Enum):
+    """How the rows of a file are written."""
+
+    JSON_LINES = "JSON Lines"
+    CSV = "CSV"
+    PARQUET = "Parquet"
+
+
+_KINDS = {
+    ".jsonl": Kind.JSON_LINES,
+    ".ndjson": Kind.JSON_LINES,
+    ".csv": Kind.CSV,
+    ".tsv": Kind.CSV,
+    ".parquet": Kind.PARQUET,
+}
+
+
+def kind_of(name: str | PurePath) -> Kind | None:
+    """What a file is by its name; None when it is nothing that we read."""
+    *before, last = ["", *(suffix.lower() for suffix in PurePath(name).suffixes)]
+    if last != ".gz":
+        return _KINDS.get(last)
+    kind = _KINDS.get(before[-1])
+    return None if kind is Kind.PARQUET else kind  # compressed by itself
+
+
 def open_file(path: Path) -> FileReader:
     """A reader for a file, chosen by its name.
 
@@ -111,15 +139,12 @@ def open_file(path: Path) -> FileReader:
     Raises:
         ImportFailed: another kind of file, or it cannot be opened.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    kind = (
-        suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else (suffixes or [""])[-1]
-    )
-    if kind in (".jsonl", ".ndjson"):
+    kind = kind_of(path)
+    if kind is Kind.JSON_LINES:
         return JsonLinesReader(path)
-    if kind in (".csv", ".tsv"):
+    if kind is Kind.CSV:
         return CsvReader(path)
-    if kind == ".parquet" and suffixes[-1] == ".parquet":
+    if kind is Kind.PARQUET:
         return ParquetReader(path)
     raise ImportFailed(
         f"{path.name}: the name must end in .jsonl, .ndjson, .csv, .tsv (or one of them and .gz) "
@@ -253,8 +278,9 @@ class JsonLinesReader(_TextReader):
 
     def _chunk(self, data: bytes, line: int, at_end: bool) -> tuple[Chunk, int, int]:
         used = len(data) if at_end else data.rfind(b"\n") + 1
-        chunk = Chunk(0, 0, is_json=True)
-        texts = data[:used].split(b"\n")
+        own = data[:used]
+        chunk = Chunk(0, 0, is_json=True, source=SourceLines(own, line))
+        texts = own.split(b"\n")
         if not texts[-1]:
             texts.pop()
         left: Iterable[int] = range(len(texts))
@@ -416,7 +442,10 @@ class CsvReader(_TextReader):
 
     def _typed(self, chunk: Chunk) -> Chunk:
         """Give the columns their types; rows with another text there become records."""
-        if not self.types or chunk.table is None:
+        if chunk.table is None:
+            return chunk
+        chunk.source = SourceTable(chunk.table, chunk.lines)
+        if not self.types:
             return chunk
         table, fits = typed_texts(chunk.table, self.types)
         if fits.all():
@@ -520,12 +549,13 @@ class ParquetReader(FileReader):
         chunk = Chunk(0, 0)
         simple = simple_types(table)
         for row, reason in simple.bad.items():
-            chunk.bad.append(BadRow(int(lines[row]), reason, to_json(shown_row(table, row))))
+            chunk.bad.append(BadRow(int(lines[row]), reason, write_row(shown_row(table, row))))
         table = simple.table
         if simple.bad:
             kept = np.ones(table.num_rows, np.bool_)
             kept[list(simple.bad)] = False
             table, lines = table.filter(pa.array(kept)), lines[kept]
+        chunk.source = SourceTable(table, lines)
         if simple.is_simple:
             chunk.table, chunk.lines = table, lines
         else:
@@ -537,4 +567,4 @@ class ParquetReader(FileReader):
             try:
                 chunk.records.append((line, table.slice(row, 1).to_pylist()[0]))
             except (ValueError, OverflowError):  # a moment that no calendar has, deep inside
-                chunk.bad.append(BadRow(line, "invalid_row", to_json(shown_row(table, row))))
+                chunk.bad.append(BadRow(line, "invalid_row", write_row(shown_row(table, row))))

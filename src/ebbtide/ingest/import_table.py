@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ebbtide.catalog.mapping import SourceMapping
-from ebbtide.ingest.bulk_table import FAULT, LINE, METADATA_PREFIX, RAW, RECORD, to_json
+from ebbtide.ingest.bulk_table import FAULT, LINE, METADATA_PREFIX, RAW, RECORD
 from ebbtide.ingest.column_instants import to_instants
 from ebbtide.ingest.decode import DEPTH_MAX, decode_record, fault
 from ebbtide.ingest.file_reader import BadRow, Chunk
@@ -60,18 +60,18 @@ def import_table(chunk: Chunk, mapping: SourceMapping | None) -> ImportTable:
                 part, odd, unmapped = _mapped_columns(mapping, chunk.table, chunk.lines)
                 parts.append(part)
                 records = records + odd
-                num_skipped += _leave(mapping, unmapped, bad)
+                num_skipped += _leave(mapping, unmapped, chunk, bad)
         except NotColumnar:
             rows = chunk.table.to_pylist()
             records = records + list(zip(chunk.lines.tolist(), rows, strict=True))
     if records:
         if mapping is not None:
             records, unmapped = _translated(mapping, records)
-            num_skipped += _leave(mapping, unmapped, bad)
+            num_skipped += _leave(mapping, unmapped, chunk, bad)
         elif not is_json:
-            records = [(line, _own_record(row)) for line, row in records]
+            records = [(line, own_record(row)) for line, row in records]
         if not is_json:
-            records = _finite(sorted(records, key=itemgetter(0)), bad)
+            records = _finite(sorted(records, key=itemgetter(0)), chunk, bad)
         parts.append(_of_records(records))
     if bad:
         parts.append(_of_bad(sorted(bad)))
@@ -86,38 +86,37 @@ def import_table(chunk: Chunk, mapping: SourceMapping | None) -> ImportTable:
     return ImportTable(table.take(order), num_skipped)
 
 
-def _leave(
-    mapping: SourceMapping, unmapped: Sequence[tuple[int, dict[str, Any]]], bad: list[BadRow]
-) -> int:
+def _leave(mapping: SourceMapping, unmapped: Sequence[int], chunk: Chunk, bad: list[BadRow]) -> int:
     """What becomes of rows that no rule takes; returns how many are left out."""
     if mapping.otherwise == "skip":
         return len(unmapped)
-    bad.extend(BadRow(line, UNMAPPED, to_json(_plain(record))) for line, record in unmapped)
+    raw = chunk.source.raw(unmapped)
+    bad.extend(BadRow(line, UNMAPPED, raw[line]) for line in unmapped)
     return 0
 
 
 def _finite(
-    records: Sequence[tuple[int, dict[str, Any]]], bad: list[BadRow]
+    records: Sequence[tuple[int, dict[str, Any]]], chunk: Chunk, bad: list[BadRow]
 ) -> list[tuple[int, dict[str, Any]]]:
     """The records without those that hold a number that JSON does not have."""
-    good = []
-    for line, fields in records:
-        reason = fault(fields, DEPTH_MAX)
-        if reason is None:
-            good.append((line, fields))
-        else:
-            bad.append(BadRow(line, reason, to_json(_plain(fields))))
-    return good
+    reasons = {line: fault(fields, DEPTH_MAX) for line, fields in records}
+    bad_lines = [line for line, reason in reasons.items() if reason is not None]
+    if not bad_lines:
+        return list(records)
+    raw = chunk.source.raw(bad_lines)
+    bad.extend(BadRow(line, reasons[line] or "", raw[line]) for line in bad_lines)
+    return [(line, fields) for line, fields in records if reasons[line] is None]
 
 
 def _translated(
     mapping: SourceMapping, records: Sequence[tuple[int, dict[str, Any]]]
-) -> tuple[list[tuple[int, dict[str, Any]]], list[tuple[int, dict[str, Any]]]]:
+) -> tuple[list[tuple[int, dict[str, Any]]], list[int]]:
+    """The records in our fields, and the lines of those that no rule takes."""
     mapped, unmapped = [], []
     for line, record in records:
         fields = translate(mapping, record)
         if fields is None:
-            unmapped.append((line, record))
+            unmapped.append(line)
         else:
             mapped.append((line, fields))
     return mapped, unmapped
@@ -125,23 +124,21 @@ def _translated(
 
 def _mapped_columns(
     mapping: SourceMapping, table: pa.Table, lines: npt.NDArray[np.int64]
-) -> tuple[pa.Table, list[tuple[int, dict[str, Any]]], list[tuple[int, dict[str, Any]]]]:
-    """The rows that columns hold, those for ``translate``, and those that no rule takes."""
+) -> tuple[pa.Table, list[tuple[int, dict[str, Any]]], list[int]]:
+    """The rows that columns hold, those for ``translate``, and the lines that no rule takes."""
     mapped = map_columns(mapping, table)
     own = pa.table({LINE: lines, **mapped.columns})
     taken = mapped.rule_of_row >= 0
     kept = taken & ~mapped.odd
-
-    def records(rows: npt.NDArray[np.bool_]) -> list[tuple[int, dict[str, Any]]]:
-        if not rows.any():
-            return []
-        return list(
-            zip(lines[rows].tolist(), table.filter(pa.array(rows)).to_pylist(), strict=True)
-        )
-
-    if not kept.all():
-        own = own.filter(pa.array(kept))
-    return own, records(taken & mapped.odd), records(~taken)
+    if kept.all():
+        return own, [], []
+    odd = taken & mapped.odd
+    records = table.filter(pa.array(odd)).to_pylist()
+    return (
+        own.filter(pa.array(kept)),
+        list(zip(lines[odd].tolist(), records, strict=True)),
+        lines[~taken].tolist(),
+    )
 
 
 def _own_columns(table: pa.Table, lines: npt.NDArray[np.int64]) -> pa.Table:
@@ -167,7 +164,7 @@ def _own_columns(table: pa.Table, lines: npt.NDArray[np.int64]) -> pa.Table:
     return pa.table(columns)
 
 
-def _own_record(row: Mapping[str, Any]) -> dict[str, Any]:
+def own_record(row: Mapping[str, Any]) -> dict[str, Any]:
     """One row of columns under our names as a record, in the way of :func:`_own_columns`."""
     fields: dict[str, Any] = {}
     metadata: dict[str, Any] = {}
@@ -277,12 +274,3 @@ def _as_records(part: pa.Table) -> pa.Table:
             fields["metadata"] = msgspec.Raw(fields["metadata"].encode())
         texts.append(_record_text(fields))
     return pa.table({LINE: part.column(LINE), RECORD: pa.array(texts, _text)})
-
-
-def _plain(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with moments as text, for people who look into quarantine."""
-    return {
-        name: value.isoformat() if isinstance(value, date) else value
-        for name, value in record.items()
-        if value is not None
-    }

@@ -112,6 +112,10 @@ def shown_row(table: pa.Table, row: int) -> dict[str, Any]:
         try:
             shown[name] = scalar.as_py()
         except (ValueError, OverflowError, UnicodeDecodeError):
-            binary = pa.types.is_string(scalar.type) or pa.types.is_large_string(scalar.type)
+            kind = scalar.type
+            if pa.types.is_timestamp(kind):  # with its unit, or it could be read as another moment
+                shown[name] = f"{pc.cast(scalar, pa.int64()).as_py()} {kind.unit} since 1970"
+                continue
+            binary = pa.types.is_string(kind) or pa.types.is_large_string(kind)
             shown[name] = str(pc.cast(scalar, pa.binary() if binary else pa.int64()).as_py())
     return shown

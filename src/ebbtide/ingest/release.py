@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ebbtide.catalog.loader import load_catalog
 from ebbtide.catalog.mapping import SourceMapping
 from ebbtide.domain.errors import BadRequest
 from ebbtide.domain.event import Outcome
-from ebbtide.domain.quarantine import QuarantineFilter, QuarantineRow, ReleaseResult
+from ebbtide.domain.quarantine import (
+    QuarantineEntry,
+    QuarantineFilter,
+    QuarantineRow,
+    ReleaseResult,
+)
 from ebbtide.ingest import cloudevents, segment
 from ebbtide.ingest.decode import decode_record
-from ebbtide.ingest.incoming import Incoming, Reading
+from ebbtide.ingest.imported_row import ImportedRowReader
+from ebbtide.ingest.incoming import Aside, Incoming, Reading
 from ebbtide.ingest.ingestor import DEFAULT_SOURCES, Ingestor
 from ebbtide.ingest.mappings import Mappings
-from ebbtide.ingest.translate import UNMAPPED, translate
 from ebbtide.store.state.base import StateStore
 
 CHUNK_ROWS = 500
@@ -24,12 +31,23 @@ DOOR = "release"
 
 @dataclass(slots=True)
 class ReleaseReport:
-    """What one release did."""
+    """What one release did.
+
+    ``reasons`` are those of the rows that still wait, as this attempt found them.
+    ``missing_mappings`` counts rows that could not be read, by the mapping that they came with:
+    nobody has said what it is by now. They wait for the reason they had.
+    """
 
     num_tried: int = 0
     num_released: int = 0
-    num_remaining: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    missing_mappings: Counter[str] = field(default_factory=Counter)
     results: list[ReleaseResult] = field(default_factory=list)
+
+    @property
+    def num_remaining(self) -> int:
+        """Rows that were tried and still wait."""
+        return self.num_tried - self.num_released
 
 
 class Releaser:
@@ -46,19 +64,30 @@ class Releaser:
         self._state = state
         self._mappings = mappings
         self._clock = clock
+        self._catalog = load_catalog()
 
-    def release(self, meant: QuarantineFilter) -> ReleaseReport:
+    def release(
+        self, meant: QuarantineFilter, mapping: SourceMapping | None = None
+    ) -> ReleaseReport:
         """Try every pending row that is meant, oldest first.
 
         A row whose record is stored now, or was stored before, is settled; the others stay
         with the reason of this attempt. A crash in between repeats rows, which then come out
         as duplicates: a record without an id of its own is stored under one made from its row.
 
+        Args:
+            meant: which rows; its status is not looked at.
+            mapping: for this release, the mapping of the source of its name; None when the
+                files in the folder know all that is needed.
+
         Raises:
             MappingError: a mapping file is broken; nothing was tried.
             StoreUnavailable: a store cannot answer; rows settled so far stay settled.
         """
-        mappings = self._mappings.reload()
+        mappings = dict(self._mappings.reload())
+        if mapping is not None:
+            mappings[mapping.name] = mapping
+        reader = _Reader(mappings, ImportedRowReader(self._catalog))
         report = ReleaseReport()
         after = 0
         while True:
@@ -66,17 +95,16 @@ class Releaser:
             if not rows:
                 break
             after = rows[-1].id
-            results = self._try(rows, mappings)
+            results = self._try(rows, reader)
             report.num_released += self._state.quarantine.settle(results, self._clock())
             report.num_tried += len(rows)
+            report.reasons.update(one.reason for one in results if one.reason is not None)
             report.results.extend(results)
-        report.num_remaining = sum(self._state.quarantine.count_by_reason(meant).values())
+        report.missing_mappings = reader.missing
         return report
 
-    def _try(
-        self, rows: Sequence[QuarantineRow], mappings: Mapping[str, SourceMapping]
-    ) -> list[ReleaseResult]:
-        readings = [_reread(row, mappings) for row in rows]
+    def _try(self, rows: Sequence[QuarantineRow], reader: _Reader) -> list[ReleaseResult]:
+        readings = [reader.reread(row) for row in rows]
         incoming = [
             _completed(record, row)
             for row, reading in zip(rows, readings, strict=True)
@@ -117,28 +145,38 @@ def _completed(record: Incoming, row: QuarantineRow) -> Incoming:
     return record._replace(fields=fields)
 
 
-def _reread(row: QuarantineRow, mappings: Mapping[str, SourceMapping]) -> Reading:
-    """Read a record again as its door would; one message, always."""
-    entry = row.entry
-    door, _, source = entry.door.partition(":")
-    try:
-        if door == "segment":
-            return segment.reread(
-                entry.raw,
-                received_at=entry.received_at,
-                mapping=mappings["segment"],
-                bound_tenant=entry.tenant_id,
-            )
-        if door == "cloudevents":
-            return cloudevents.reread(entry.raw, mapping=mappings["cloudevents"])
-    except BadRequest:  # it is as unreadable as it was
-        return Reading((Incoming(None, entry.raw, "invalid_json"),))
-    return Reading((_mapped(decode_record(entry.raw), mappings.get(source)),))
+class _Reader:
+    """Reads records again as their doors would, for the time of one release."""
 
+    def __init__(self, mappings: Mapping[str, SourceMapping], imported: ImportedRowReader) -> None:
+        self._mappings = mappings
+        self._imported = imported
+        self.missing: Counter[str] = Counter()  #: rows by the name of a mapping that nobody knows
 
-def _mapped(record: Incoming, mapping: SourceMapping | None) -> Incoming:
-    """A row of an imported file, by the mapping of its source; our own records as they are."""
-    if mapping is None or record.fields is None or "event_type" in record.fields:
-        return record
-    fields = translate(mapping, record.fields)
-    return Incoming(fields, record.raw, None if fields is not None else UNMAPPED)
+    def reread(self, row: QuarantineRow) -> Reading:
+        """Read one record; one message, always."""
+        entry = row.entry
+        if entry.event_id is not None:
+            return Reading((self._imported_row(entry),))
+        try:
+            if entry.door == "segment":
+                return segment.reread(
+                    entry.raw,
+                    received_at=entry.received_at,
+                    mapping=self._mappings["segment"],
+                    bound_tenant=entry.tenant_id,
+                )
+            if entry.door == "cloudevents":
+                return cloudevents.reread(entry.raw, mapping=self._mappings["cloudevents"])
+        except BadRequest:  # it is as unreadable as it was
+            return Reading((Incoming(None, entry.raw, "invalid_json"),))
+        return Reading((decode_record(entry.raw),))
+
+    def _imported_row(self, entry: QuarantineEntry) -> Incoming | Aside:
+        mapping = None
+        if entry.mapping is not None:
+            mapping = self._mappings.get(entry.mapping)
+            if mapping is None:
+                self.missing[entry.mapping] += 1
+                return Aside(None, Outcome.REFUSED, entry.reason)
+        return self._imported.reread(entry, mapping)

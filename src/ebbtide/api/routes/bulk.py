@@ -25,7 +25,7 @@ from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.domain.keys import ApiKey, Scope
 from ebbtide.domain.quarantine import FILE_MAX_CHARS
 from ebbtide.domain.time import format_instant
-from ebbtide.ingest.bulk import CheckedTable
+from ebbtide.ingest.bulk import BulkSource, CheckedTable
 from ebbtide.ingest.bulk_wire import BODY_MAX_BYTES, MEDIA_TYPE, from_stream
 from ebbtide.store.state.imports import ImportProgress
 
@@ -34,6 +34,7 @@ REASONS_MAX = 100  # reasons may hold names from the data; an answer stays small
 
 _DOOR = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _KEY = re.compile(r"[0-9A-Za-z._:-]{1,200}")
+_FLAG = re.compile(r"[01]")
 
 _turns = Turns()
 
@@ -45,9 +46,14 @@ async def post_bulk(request: Request) -> Response:
     """Load one Arrow table of unchecked events; answered when every row is durable somewhere.
 
     Query parameters: ``key`` (obligatory) names the content of the file, ``door`` (``import``),
-    ``source`` of rows that name none, ``file`` for people who look into quarantine. A sender that
-    does not wait for an answer before the next request gives each a ``request_id``, and names the
-    one before it as ``after``: then the rows are stored in this order.
+    ``source`` of rows that name none, ``file`` for people who look into quarantine, ``mapping``
+    that made events of the rows, for a release. A sender that does not wait for an answer before
+    the next request gives each a ``request_id``, and names the one before it as ``after``: then
+    the rows are stored in this order.
+
+    With ``raw_later=1``, rows that must wait in quarantine but bring no ``raw`` are neither kept
+    nor counted: the answer lists their lines as ``raw_wanted``, and the sender is to send them
+    again with it.
     """
     house = services_of(request)
     caller = await admit(house.authenticator, request, Scope.ADMIN)
@@ -60,22 +66,25 @@ async def post_bulk(request: Request) -> Response:
     key = _matching("key", asked.get("key", ""), _KEY)
     source = _short("source", asked.get("source") or door, ID_MAX_CHARS)
     file = _short("file", asked.get("file") or "", FILE_MAX_CHARS) or None
+    mapping = _short("mapping", asked.get("mapping") or "", ID_MAX_CHARS) or None
+    asks_raw = _matching("raw_later", asked.get("raw_later", "0"), _FLAG) == "1"
     request_id = _optional("request_id", asked.get("request_id"))
     after = _optional("after", asked.get("after"))
     with _turns.taken(request_id):
         body = await receive_body(request, limit=BODY_MAX_BYTES, deadline_s=RECEIVE_DEADLINE_S)
-        received_at = house.clock()
+        origin = BulkSource(
+            door=door,
+            received_at=house.clock(),
+            default_source=source,
+            file=file,
+            key=key,
+            key_id=caller.key_id,
+            mapping=mapping,
+            asks_raw=asks_raw,
+        )
 
         def check() -> CheckedTable:
-            return house.bulk.check(
-                from_stream(body),
-                door=door,
-                received_at=received_at,
-                default_source=source,
-                file=file,
-                key=key,
-                key_id=caller.key_id,
-            )
+            return house.bulk.check(from_stream(body), origin)
 
         checked = await run_in_threadpool(check)
         await _turns.after(after)
@@ -83,6 +92,7 @@ async def post_bulk(request: Request) -> Response:
     answer = {one.word: outcome.counts[one] for one in Outcome} | {
         "reasons": dict(outcome.reasons.most_common(REASONS_MAX)),
         "examples": [{"line": one.line, "reason": one.reason} for one in outcome.examples],
+        "raw_wanted": outcome.raw_wanted,
     }
     return Response(msgspec.json.encode(answer), media_type="application/json")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ebbtide.api.dependencies import admin, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.services import Services
+from ebbtide.catalog.mapping import MappingText, SourceMapping, mapping_from_text
 from ebbtide.domain.errors import Unprocessable
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.quarantine import QuarantineFilter, QuarantineRow, QuarantineStatus
@@ -17,6 +19,8 @@ from ebbtide.domain.time import format_instant
 
 router = APIRouter(tags=["quarantine"], route_class=JsonRoute)
 RowNumber = Annotated[int, Field(ge=1, lt=2**63)]
+RESULTS_MAX = 1000
+REASONS_MAX = 100  # reasons may hold names from the data; an answer stays small
 House = Annotated[Services, Depends(services)]
 
 
@@ -37,6 +41,69 @@ class Selection(BaseModel):
         """The same in the store's words."""
         ids = None if self.ids is None else frozenset(self.ids)
         return QuarantineFilter(status, self.reason, self.tenant_id, self.door, ids)
+
+
+class GivenMapping(BaseModel):
+    """A mapping file that the server does not have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    toml: str = Field(max_length=500_000, description="The file.")
+    prices: str | None = Field(
+        None, max_length=500_000, description="The JSON text of the price list that it names."
+    )
+    file_name: str = Field("mapping", max_length=200, description="What errors call it.")
+
+
+class ToRelease(Selection):
+    """Which rows to try; fields that are left out mean any."""
+
+    mapping: GivenMapping | None = Field(
+        None, description="Taken for rows that were imported with a mapping of this name."
+    )
+
+    def to_mapping(self) -> SourceMapping | None:
+        """The given mapping, checked."""
+        given = self.mapping
+        if given is None:
+            return None
+        return mapping_from_text(MappingText(given.file_name, given.toml, given.prices))
+
+
+class Attempt(BaseModel):
+    """What became of one row."""
+
+    id: int
+    result: Literal["stored", "duplicate", "quarantined"]
+    reason: str | None
+
+
+class Released(BaseModel):
+    """What a release did."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tried": 3,
+                    "released": 1,
+                    "remaining": 2,
+                    "reasons": {"naive_timestamp": 2},
+                    "missing_mappings": {},
+                    "results": [{"id": 7, "result": "stored", "reason": None}],
+                }
+            ]
+        },
+    )
+
+    tried: int
+    released: int = Field(description="Stored now, or found to be stored before.")
+    remaining: int = Field(description="Tried, and still waiting.")
+    reasons: dict[str, int] = Field(description="Of those that remain, as found this time.")
+    missing_mappings: dict[str, int] = Field(
+        description="Rows that could not be read, by the mapping that they were imported with."
+    )
+    results: list[Attempt] = Field(description="Row by row; the first 1,000.")
 
 
 @router.get("/v1/quarantine", summary="Events that wait, newest first")
@@ -77,23 +144,32 @@ def list_quarantine(
 def release(
     house: House,
     key: Annotated[ApiKey, Depends(admin)],
-    selection: Selection | None = None,
-) -> dict[str, Any]:
+    selection: ToRelease | None = None,
+) -> Released:
     """Mapping files are read anew, so a fix of one needs no restart.
+
+    Rows that were imported with a mapping file need it again, for the server does not keep it:
+    give it as ``mapping``, or put it into the server's folder of mappings.
 
     A released event counts as received now: at an earlier moment it was not known.
     """
-    meant = (selection or Selection.model_validate({})).to_filter(QuarantineStatus.PENDING)
-    report = house.releaser.release(meant)
-    return {
-        "tried": report.num_tried,
-        "released": report.num_released,
-        "remaining": report.num_remaining,
-        "results": [
-            {"id": one.id, "result": one.outcome or "quarantined", "reason": one.reason}
-            for one in report.results[:1000]
+    selection = selection or ToRelease.model_validate({})
+    report = house.releaser.release(
+        selection.to_filter(QuarantineStatus.PENDING), selection.to_mapping()
+    )
+    return Released(
+        tried=report.num_tried,
+        released=report.num_released,
+        remaining=report.num_remaining,
+        reasons=_most(report.reasons),
+        missing_mappings=_most(report.missing_mappings),
+        results=[
+            Attempt.model_validate(
+                {"id": one.id, "result": one.outcome or "quarantined", "reason": one.reason}
+            )
+            for one in report.results[:RESULTS_MAX]
         ],
-    }
+    )
 
 
 @router.post("/v1/quarantine/discard", summary="Give rows up; they stay listed as discarded")
@@ -112,6 +188,11 @@ def discard(
     return {"discarded": num}
 
 
+def _most(counts: Mapping[str, int]) -> dict[str, int]:
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return dict(ordered[:REASONS_MAX])
+
+
 def _shown(row: QuarantineRow) -> dict[str, Any]:
     entry = row.entry
     text = row.raw_text
@@ -127,6 +208,7 @@ def _shown(row: QuarantineRow) -> dict[str, Any]:
         "num_attempts": row.num_attempts,
         "file": entry.file,
         "line": entry.line,
+        "mapping": entry.mapping,
         "raw": text,
         "raw_base64": row.raw_base64 if text is None else None,
         "raw_bytes": row.raw_bytes,
