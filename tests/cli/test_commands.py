@@ -13,6 +13,7 @@ from ebbtide import __version__
 from ebbtide.app.data_dir import find_server, is_owned
 from ebbtide.catalog.loader import load_catalog
 from ebbtide.cli.door import CommandError
+from ebbtide.domain.errors import SettingsError
 
 EVENT = {
     "event_id": "e-1",
@@ -24,8 +25,9 @@ EVENT = {
 
 def check_folder(ebbtide: Command) -> None:
     """A command leaves the folder as it found it: owned by the server, or by nobody."""
-    assert is_owned(ebbtide.folder) == (ebbtide.mode != "alone")
-    assert (find_server(ebbtide.folder) is None) == (ebbtide.mode == "alone")
+    is_served = ebbtide.mode == "beside a server"
+    assert is_owned(ebbtide.folder) == is_served
+    assert (find_server(ebbtide.folder) is None) != is_served
 
 
 # -- keys --------------------------------------------------------------------------------------
@@ -63,7 +65,10 @@ def test_a_key_for_people_stands_on_a_line_of_its_own(ebbtide: Command) -> None:
         (["keys", "create", "x", "--expires", "soon"], "expires_at"),
         (["keys", "revoke", "nobody"], "Not found"),
         (["tenants", "show", "nobody"], "Not found"),
-        (["events", "--as-of", "yesterday"], "as_of"),
+        (["events", "--as-of", "yesterday"], "as_of: send a moment with its offset"),
+        (["events", "--type", "NOPE"], "event_type is none of the catalog"),
+        (["events", "--type", "export_generatd"], "did you mean EXPORT_GENERATED?"),
+        (["keys", "create", "x", "--expires", "2001-01-01T00:00:00Z"], "lies in the past"),
     ],
 )
 def test_what_the_server_refuses_is_said_in_one_sentence(
@@ -142,7 +147,7 @@ def test_what_was_not_stored_ends_with_a_code_of_its_own(ebbtide: Command) -> No
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("ebbtide", ["alone"], indirect=True)
+@pytest.mark.parametrize("ebbtide", ["nowhere"], indirect=True)
 def test_wrong_words_are_explained_and_nothing_is_opened(
     ebbtide: Command, words: list[str]
 ) -> None:
@@ -150,7 +155,69 @@ def test_wrong_words_are_explained_and_nothing_is_opened(
     assert result.exit_code == 2
     assert "Usage:" in result.output
     assert "Traceback" not in result.output
-    check_folder(ebbtide)
+    assert not ebbtide.folder.exists()
+
+
+@pytest.mark.parametrize("ebbtide", ["nowhere"], indirect=True)
+def test_the_example_of_a_misspelt_type_is_not_guessed_but_named(ebbtide: Command) -> None:
+    refused = ebbtide.run("emit", "--example", "EXPORT_GENERATD")
+    assert "did you mean EXPORT_GENERATED?" in refused.output
+
+
+# -- a folder without a store ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["events"],
+        ["tenants", "list"], ["tenants", "show", "acme"], ["tenants", "erase", "acme", "--yes"],
+        ["quarantine", "list"], ["quarantine", "release"], ["quarantine", "discard", "1"],
+        ["keys", "list"], ["keys", "create", "n"], ["keys", "revoke", "k"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize("ebbtide", ["nowhere"], indirect=True)
+def test_a_command_that_needs_a_store_makes_none(ebbtide: Command, words: list[str]) -> None:
+    for _ in range(2):
+        error = ebbtide.run(*words).exception
+        assert isinstance(error, SettingsError)
+        assert "EBBTIDE_DATA_DIR" in str(error) and str(ebbtide.folder) in str(error)
+        assert not ebbtide.folder.exists()
+
+
+@pytest.mark.parametrize("ebbtide", ["alone"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "url"), [("EVENTS", "duckdb:///else.duckdb"), ("EVENTS", "chdb:///else"),
+                      ("STATE", "sqlite:///else.sqlite")]
+)  # fmt: skip
+def test_a_store_elsewhere_that_is_missing_is_named_by_its_setting(
+    ebbtide: Command, monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    monkeypatch.setenv(f"EBBTIDE_{name}_URL", url)
+    error = ebbtide.run("keys", "list").exception
+    assert isinstance(error, SettingsError)
+    assert f"EBBTIDE_{name}_URL names {Path.cwd() / 'else'}" in str(error)
+    assert not list(Path.cwd().glob("else*"))
+
+
+@pytest.mark.parametrize("ebbtide", ["alone"], indirect=True)
+def test_a_forgotten_address_of_the_events_does_not_read_as_no_events(ebbtide: Command) -> None:
+    (ebbtide.folder / "events.duckdb").unlink()  # as where they live elsewhere
+    error = ebbtide.run("events").exception
+    assert "EBBTIDE_EVENTS_URL" in str(error)
+    assert not (ebbtide.folder / "events.duckdb").exists()
+
+
+@pytest.mark.parametrize("ebbtide", ["nowhere"], indirect=True)
+def test_events_may_begin_a_folder_and_it_is_said(ebbtide: Command) -> None:
+    first = ebbtide.run("emit", "--example", "LOGIN")
+    assert first.stdout.startswith("stored")
+    assert first.stderr == f"A new data folder: {ebbtide.folder}\n"
+    assert ebbtide.run("emit", "--example", "LOGIN").stderr == ""
+    Path("events.jsonl").write_text(json.dumps(EVENT))
+    assert "A new" not in ebbtide.run("import", "events.jsonl").stderr
+    assert len(ebbtide.json("events")["events"]) == 2
 
 
 def test_a_dry_run_sends_nothing(ebbtide: Command) -> None:
@@ -175,12 +242,15 @@ def test_waiting_events_are_listed_released_and_given_up(ebbtide: Command) -> No
     assert "1 unknown_field" not in ebbtide("quarantine", "list", "--reason", "invalid_severity")
     body = ebbtide.json("quarantine", "list", "--tenant", "acme", "--limit", "2")
     assert (body["total"], len(body["items"])) == (4, 2)
-    assert ebbtide("quarantine", "release", "--reason", "invalid_severity") == (
-        "Tried 3: released 0, 3 still wait.\n"
+    assert ebbtide("quarantine", "release", "--reason", "invalid_severity", code=2) == (
+        "Tried 3: released 0, 3 still wait: 3 invalid_severity.\n"
     )
     first = body["items"][0]["id"]
-    assert ebbtide.json("quarantine", "release", str(first))["tried"] == 1
+    assert json.loads(ebbtide("quarantine", "release", str(first), "--json", code=2))["tried"] == 1
     assert ebbtide("quarantine", "discard", str(first)) == "Discarded 1.\n"
+    assert ebbtide("quarantine", "release", str(first)) == (
+        "Tried 0: released 0, 0 still wait.\n"
+    )
     assert ebbtide.json("quarantine", "list")["total"] == 3
     check_folder(ebbtide)
 
@@ -237,7 +307,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("ebbtide", ["alone"], indirect=True)
+@pytest.mark.parametrize("ebbtide", ["nowhere"], indirect=True)
 def test_every_command_explains_itself(ebbtide: Command, words: list[str]) -> None:
     text = ebbtide(*words, "--help")
     assert "Usage:" in text
