@@ -14,6 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ebbtide.catalog.playbook import Playbook, load_playbooks
+from ebbtide.catalog.signal import Signals, load_signals
 from ebbtide.domain.errors import CatalogError
 from ebbtide.domain.event import PROMOTED_METADATA, SEVERITY_MAX, SEVERITY_MIN
 from ebbtide.domain.time import parse_instant
@@ -105,6 +107,8 @@ class Catalog:
     """All definitions that were read, by name."""
 
     event_types: Mapping[str, EventType]
+    signals: Signals
+    playbooks: Mapping[str, Playbook]
 
 
 def has_type(value: object, type_word: str) -> bool:
@@ -157,7 +161,11 @@ def load_catalog(extra_dir: Path | None = None) -> Catalog:
                     f"{event_type.name} is already defined"
                 )
             event_types[event_type.name] = event_type
-    return Catalog(MappingProxyType(dict(sorted(event_types.items()))))
+    return Catalog(
+        event_types=MappingProxyType(dict(sorted(event_types.items()))),
+        signals=_packaged_signals(),
+        playbooks=_packaged_playbooks(),
+    )
 
 
 def read_event_type(text: str, file_name: str) -> EventType:
@@ -181,6 +189,16 @@ def read_event_type(text: str, file_name: str) -> EventType:
 def _packaged_event_types() -> Mapping[str, EventType]:
     folder = files("ebbtide.catalog").joinpath("event_types")
     return MappingProxyType({event_type.name: event_type for event_type in _read_folder(folder)})
+
+
+@cache
+def _packaged_signals() -> Signals:
+    return load_signals(_packaged_event_types())
+
+
+@cache
+def _packaged_playbooks() -> Mapping[str, Playbook]:
+    return load_playbooks(_packaged_event_types())
 
 
 def _read_folder(folder: Traversable) -> Iterator[EventType]:
