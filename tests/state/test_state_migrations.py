@@ -24,11 +24,16 @@ from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.migrate import VERSION_TABLE, downgrade, migrate, revisions
 from ebbtide.store.state.quarantine import _to_row
 from ebbtide.store.state.tables import (
+    CUSTOMER_SEGMENTS,
+    ERASURES,
+    FACTS_HEAD,
     JOB_ALERTS,
     JOB_FAILED_TENANTS,
     JOB_RUNS,
     METADATA,
     QUARANTINE,
+    SCORES,
+    TENANT_FACTS,
 )
 
 if TYPE_CHECKING:  # every folder has its own conftest, so it is not imported at run time
@@ -43,6 +48,7 @@ TABLES_FROM = {
     "0004": {"imports"},
     "0005": set(),
     "0006": {"job_runs", "job_failed_tenants", "job_alerts"},
+    "0007": {"facts_head", "tenant_facts", "scores", "ops_customer_segments"},
 }
 
 
@@ -64,7 +70,8 @@ def fill(store: StateStore, revision: str) -> None:
             )
     if revision >= "0003":
         store.tenants.put("acme", [Fact("plan", "pro", AT, Origin.API)], AT)
-        store.erase_tenant("globex", AT)
+        with store._database.write() as connection:
+            connection.execute(ERASURES.insert(), {"tenant_uuid": "globex", "erased_at": AT})
     if revision >= "0004":
         store.imports.start("k", "a.csv", AT)
     if revision >= "0006":
@@ -76,6 +83,17 @@ def fill(store: StateStore, revision: str) -> None:
             connection.execute(JOB_RUNS.insert(), run | words | {"started_at": AT})
             connection.execute(JOB_FAILED_TENANTS.insert(), left_out)
             connection.execute(JOB_ALERTS.insert(), alert)
+    if revision >= "0007":
+        tables = (FACTS_HEAD, TENANT_FACTS, SCORES, CUSTOMER_SEGMENTS)
+        with store._database.write() as connection:
+            for table in tables:
+                connection.execute(table.insert(), a_row_of(table))
+
+
+def a_row_of(table: sa.Table) -> dict[str, Any]:
+    """Some value in every column."""
+    values = {object: AT, str: "text", int: 1, bool: True, float: 0.5}
+    return {column.name: values[column.type.python_type] for column in table.columns}
 
 
 def as_it_is(connection: sa.Connection, table: sa.Table) -> sa.Table:

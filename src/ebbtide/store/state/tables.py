@@ -178,3 +178,99 @@ JOB_ALERTS = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+#: How far the facts below have come; one row. ``token`` changes with everything that changes
+#: them, so whoever holds a copy in memory can tell whether it is still the newest.
+FACTS_HEAD = sa.Table(
+    "facts_head",
+    METADATA,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("as_of", Instant),
+    sa.Column("changes_since", sa.BigInteger),
+    sa.Column("definitions", sa.Text),
+    sa.Column("run_id", sa.BigInteger),
+)
+
+#: What the scores of one tenant are made of, at the moment of the head. ``due_at``: when time
+#: alone changes a score. ``unsettled_until``: it has events that lie after the head's moment.
+#: ``keys`` is JSON: formula id -> inputs hash of the newest score row.
+TENANT_FACTS = sa.Table(
+    "tenant_facts",
+    METADATA,
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("tenant_id", SortableText, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False),
+    sa.Column("due_at", Instant),
+    sa.Column("unsettled_until", Instant),
+    sa.Column("keys", sa.Text, nullable=False),
+)
+
+#: Every result that differed from the one before it. ``inputs`` and ``result`` are JSON with
+#: exact numbers. ``known_at`` is None where everything counted that was stored by then.
+SCORES = sa.Table(
+    "scores",
+    METADATA,
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("formula", sa.Text, primary_key=True),
+    sa.Column("as_of", Instant, primary_key=True),
+    sa.Column("inputs_hash", sa.Text, primary_key=True),
+    sa.Column("known_at", Instant),
+    sa.Column("computed_at", Instant, nullable=False),
+    sa.Column("inputs", sa.Text, nullable=False),
+    sa.Column("result", sa.Text, nullable=False),
+)
+sa.Index("scores_formula", SCORES.c.formula, SCORES.c.as_of)
+
+#: The newest of everything, one row per tenant. Numbers are unrounded; ``exact`` is JSON with
+#: those that no float holds. Days since something are left to the reader: they never stand still.
+CUSTOMER_SEGMENTS = sa.Table(
+    "ops_customer_segments",
+    METADATA,
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("tenant_id", SortableText, nullable=False),
+    sa.Column("as_of", Instant, nullable=False),
+    sa.Column("computed_at", Instant, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("paying", sa.Text, nullable=False),
+    sa.Column("signed_up_at", Instant, nullable=False),
+    sa.Column("first_action", sa.Text),
+    sa.Column("first_action_at", Instant),
+    sa.Column("inferred_buyer_type", sa.Text, nullable=False),
+    sa.Column("intent_confidence", sa.Double, nullable=False),
+    sa.Column("intent_evidence", sa.Text, nullable=False),
+    sa.Column("intent_provisional", sa.Boolean, nullable=False),
+    sa.Column("current_stickiness", sa.Double, nullable=False),
+    sa.Column("stickiness_7d", sa.Double, nullable=False),
+    sa.Column("stickiness_30d", sa.Double, nullable=False),
+    sa.Column("stickiness_delta", sa.Double),
+    sa.Column("stickiness_delta_reason", sa.Text),
+    sa.Column("stickiness_trend", sa.Text, nullable=False),
+    sa.Column("stickiness_decayed", sa.Double, nullable=False),
+    sa.Column("peak_stickiness", sa.Double, nullable=False),
+    sa.Column("friction_score", sa.Double, nullable=False),
+    sa.Column("friction_weighted_score", sa.Double, nullable=False),
+    sa.Column("friction_events_7d", sa.BigInteger, nullable=False),
+    sa.Column("top_friction_type", sa.Text),
+    sa.Column("last_friction_event", Instant),
+    sa.Column("is_silent_churn", sa.Boolean, nullable=False),
+    sa.Column("last_api_call", Instant),
+    sa.Column("last_investigation", Instant),
+    sa.Column("last_event_at", Instant, nullable=False),
+    sa.Column("risk_level", sa.Text),
+    sa.Column("risk_level_reason", sa.Text),
+    sa.Column("risk_signal_strength", sa.BigInteger, nullable=False),
+    sa.Column("risk_reason", sa.Text),
+    sa.Column("secondary_signals", sa.Text, nullable=False),
+    sa.Column("is_on_list", sa.Boolean, nullable=False),
+    sa.Column("playbooks", sa.Text, nullable=False),
+    sa.Column("first_incident_at", Instant),
+    sa.Column("first_view_at", Instant),
+    sa.Column("first_replay_at", Instant),
+    sa.Column("first_export_at", Instant),
+    sa.Column("time_to_first_incident_m", sa.BigInteger),
+    sa.Column("time_to_first_view_m", sa.BigInteger),
+    sa.Column("time_to_first_replay_m", sa.BigInteger),
+    sa.Column("time_to_first_export_m", sa.BigInteger),
+    sa.Column("exact", sa.Text, nullable=False),
+)
