@@ -22,6 +22,7 @@ from ebbtide.store.state.database import Database, Transaction
 from ebbtide.store.state.tables import JOB_ALERTS, JOB_FAILED_TENANTS, JOB_RUNS
 
 ID_MAX = 2**63 - 1
+VANISHED = "vanished"  # the error of a run whose runner is gone: such attempts are counted
 _RESULTS = sorted(RESULTS)
 
 
@@ -86,7 +87,7 @@ class Runs:
                 assert start.every is not None
                 covers = self._num_covered(connection, start.job, start.slot, start.every)
                 covers_from = start.slot - (covers - 1) * start.every
-                attempt += self._num_abandoned(connection, start.job, start.slot)
+                attempt += self._num_vanished(connection, start.job, start.slot)
             inserted = connection.execute(
                 sa.insert(JOB_RUNS).values(
                     job=start.job,
@@ -164,6 +165,7 @@ class Runs:
         run_id: int,
         at: datetime,
         message: str,
+        error: str,
         *,
         seen_beat: int | None = None,
         alerts: Iterable[tuple[AlertKind, str]] = (),
@@ -171,6 +173,7 @@ class Runs:
         """Take a run out of its place, so that its slot is free again.
 
         Args:
+            error: :data:`VANISHED`, or the code of what ended it.
             seen_beat: only when it did not move on from this beat; None: in any case.
 
         Returns:
@@ -179,7 +182,7 @@ class Runs:
         conditions = [JOB_RUNS.c.run_id == run_id, JOB_RUNS.c.status == RunStatus.RUNNING]
         if seen_beat is not None:
             conditions.append(JOB_RUNS.c.beat == seen_beat)
-        end = RunEnd(RunStatus.ABANDONED, at, message, "abandoned")
+        end = RunEnd(RunStatus.ABANDONED, at, message, error)
         with self._database.write() as connection:
             changed = connection.execute(
                 sa.update(JOB_RUNS).where(*conditions).values(_ending(end))
@@ -294,7 +297,7 @@ class Runs:
         # Rounded up: after a change of the period the last slot may lie between two of today's.
         return 1 if previous is None else -((previous - slot) // every)
 
-    def _num_abandoned(self, connection: sa.Connection, job: str, slot: datetime) -> int:
+    def _num_vanished(self, connection: sa.Connection, job: str, slot: datetime) -> int:
         query = (
             sa.select(sa.func.count())
             .select_from(JOB_RUNS)
@@ -302,6 +305,7 @@ class Runs:
                 JOB_RUNS.c.job == job,
                 JOB_RUNS.c.slot == slot,
                 JOB_RUNS.c.status == RunStatus.ABANDONED,
+                JOB_RUNS.c.error == VANISHED,
             )
         )
         return int(connection.execute(query).scalar_one())

@@ -1,0 +1,87 @@
+"""Runs every job at its slots, in one thread, as long as the server lives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from ebbtide.domain.errors import AlreadyRunning, EbbtideError
+from ebbtide.domain.job_run import RESULTS
+from ebbtide.jobs.runner import Runner
+from ebbtide.jobs.slots import newest_due
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 1.0
+REST_S = 10.0  # after the store could not be asked
+STOP_S = 10.0
+
+
+class Scheduler:
+    """Looks every second which job is due, and runs what is, one after another."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        clock: Callable[[], datetime],
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
+        """Make it ready; it does nothing before :meth:`start`.
+
+        Args:
+            clock: the moment that slots go by; the same one as the runner's.
+        """
+        self._runner = runner
+        self._clock = clock
+        self._look_every_s = look_every_s
+        self._settled: dict[str, datetime] = {}  # newest slots known to have their result
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ebbtide-scheduler", daemon=True)
+
+    def start(self) -> None:
+        """Begin to run slots."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End what runs and begin nothing more; returns when the thread is done."""
+        self._stopping.set()
+        self._runner.stop()
+        if self._thread.ident is not None:
+            self._thread.join(STOP_S)
+
+    def tick(self) -> None:
+        """Run every slot that is due now.
+
+        Raises:
+            StoreUnavailable: the state store cannot be asked.
+        """
+        self._runner.release_dead()
+        for name, job in self._runner.jobs.items():
+            # Anew for each: the job before this one may have taken long.
+            slot = newest_due(self._clock(), job.schedule.every)
+            if self._stopping.is_set() or self._settled.get(name) == slot:
+                continue
+            try:
+                run = self._runner.run_slot(name, slot)
+            except AlreadyRunning:
+                continue  # the slot stays due, and has its turn when that run is over
+            if run is None or run.status in RESULTS:
+                self._settled[name] = slot
+
+    def _run(self) -> None:
+        wait_s = 0.0
+        while not self._stopping.wait(wait_s):
+            wait_s = self._look_every_s
+            try:
+                self.tick()
+            except EbbtideError as error:
+                log.error("scheduler.cannot_look", code=error.code, detail=str(error))
+                wait_s = REST_S
+            # A fault here would end all schedules silently; this way it is told every time.
+            except Exception as error:
+                log.error("scheduler.fault", exc_info=error)
+                wait_s = REST_S
