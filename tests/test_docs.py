@@ -135,7 +135,8 @@ def serve(folder: Path) -> Iterator[Running]:
     data_dir, out = folder / "data", folder / "out"
     with out.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "ebbtide", "serve", "--port", "0", "--data-dir", data_dir],
+            [sys.executable, "-u", "-m", "ebbtide", "serve", "--port", "0", "--show-key"]
+            + ["--data-dir", str(data_dir)],
             env=environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -301,7 +302,7 @@ def test_one_postgresql_database_holds_both_stores(postgres_url: str, tmp_path: 
 
 
 def test_chdb_runs_on_a_folder(tmp_path: Path) -> None:
-    emit_one(tmp_path, EBBTIDE_EVENTS_URL=f"chdb://{tmp_path / 'chdb'}")
+    emit_one(tmp_path, EBBTIDE_EVENTS_URL=f"chdb:///{tmp_path / 'chdb'}")
     assert (tmp_path / "chdb").is_dir()
 
 

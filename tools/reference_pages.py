@@ -34,6 +34,14 @@ reason.
 
 {table}
 
+A URL of files has three slashes before a relative path and four before an absolute one, as in
+SQLAlchemy: `duckdb:///mine/events.duckdb` lies below the folder in which the server is started,
+`duckdb:////var/lib/ebbtide/events.duckdb` does not. It is the same for `sqlite:` and for `chdb:`,
+whose path is a folder.
+
+A command that looks for data where no store is, most often because `EBBTIDE_DATA_DIR` was
+forgotten, says so and makes nothing. Only `serve`, `demo`, `emit` and `import` begin a new folder.
+
 Options on the command line win over variables. `--host`, `--port` and `--data-dir` of
 `ebbtide serve` stand among the [commands](cli.md).
 
@@ -50,6 +58,10 @@ Every error raised on purpose has a code, and the code stays the same. Over HTTP
  "code": "body-too-large", "id": "6dfe8f968f2b4147",
  "detail": "the body is larger than 5242880 bytes"}}
 ```
+
+A value that does not fit (422) is told in `errors`, one entry each: `in` says whether it came with
+the `query`, the `path` or the `body`, `where` is its name there (`contacts[1].email`), and `why`
+says what would fit. The value itself is not repeated.
 
 `id` also stands in the server's log where the fault was ours. 401 and 503 carry no `detail`: it
 could tell a stranger what is his to guess, or where a store lives. An answer of 429 or 503 says in
@@ -192,12 +204,19 @@ def _http_statuses() -> Iterator[tuple[str, int]]:
     """The code of every error that HTTP can answer with, and its status."""
     for kind in own_errors():
         with capture_logs():  # the door logs an error that has no status of its own
-            try:
-                answer = problems.of_error(kind("example"))
-            except TypeError:  # one that must say when to come back
-                answer = problems.of_error(kind("example", retry_after_s=1))
+            answer = problems.of_error(_example_of(kind))
         if answer.status_code != 500:
             yield kind.code, answer.status_code
+
+
+def _example_of(kind: type[errors.EbbtideError]) -> errors.EbbtideError:
+    """An error with something in every field that it must have."""
+    needed = {
+        name: 1 if parameter.annotation == "int" else "example"
+        for name, parameter in inspect.signature(kind.__init__).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
+    }
+    return kind("example", **needed)
 
 
 def _help(words: Sequence[str]) -> str:

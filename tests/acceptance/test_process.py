@@ -65,10 +65,10 @@ def ebbtide(
 class Terminal:
     """A server started as a person does it, whose words are read while it runs."""
 
-    def __init__(self, folder: Path, port: int, **env: str) -> None:
+    def __init__(self, folder: Path, port: int, *words: str, **env: str) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("EBBTIDE")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ebbtide", "serve", "--port", str(port)],
+            [sys.executable, "-m", "ebbtide", "serve", "--port", str(port), *words],
             env=clean | {"EBBTIDE_DATA_DIR": str(folder)} | env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -105,7 +105,7 @@ def test_the_first_key_is_shown_once_and_the_data_stays(tmp_path: Path) -> None:
     folder, port = tmp_path / "data", free_port()
     reach = ServerProcess(folder, port=port)
     events = [EVENT | {"event_id": f"e-{i}"} for i in range(10)]
-    with Terminal(folder, port) as first:
+    with Terminal(folder, port, "--show-key") as first:
         assert f"http://127.0.0.1:{port}" in first.words
         (line,) = [line for line in first.words.splitlines() if "Admin key" in line]
         key = line.rpartition(" ")[2]
@@ -113,7 +113,7 @@ def test_the_first_key_is_shown_once_and_the_data_stays(tmp_path: Path) -> None:
         assert status == 201
         assert ask(reach, "POST", "/v1/events", events, key)[1]["stored"] == 10
         assert first.stop() == 0
-    with Terminal(folder, port) as second:
+    with Terminal(folder, port, "--show-key") as second:
         assert key not in second.words
         assert "Admin key" not in second.words
         status, found = ask(reach, "GET", "/v1/events", key=made["key"])
@@ -122,6 +122,49 @@ def test_the_first_key_is_shown_once_and_the_data_stays(tmp_path: Path) -> None:
         assert second.stop() == 0
     for file in folder.rglob("*"):
         assert key.rpartition("_")[2].encode() not in file.read_bytes(), file
+
+
+def test_a_key_is_not_printed_where_a_journal_keeps_it(tmp_path: Path) -> None:
+    folder, port = tmp_path / "data", free_port()
+    with Terminal(folder, port) as terminal:
+        assert "ebb_" not in terminal.words
+        hint = terminal.words.rpartition("make one with: ")[2].strip()
+        assert f"EBBTIDE_DATA_DIR={folder}" in hint
+        made = subprocess.run(["sh", "-c", hint], cwd="/", capture_output=True, text=True)
+        key = made.stdout.split()[0]
+        assert ask(ServerProcess(folder, port=port), "GET", "/v1/keys", key=key)[0] == 200
+        assert terminal.stop() == 0
+        assert "ebb_" not in terminal.words
+    with Terminal(folder, port, "--show-key") as again:
+        assert "It has an admin key already; make more with: EBBTIDE_DATA_DIR=" in again.words
+
+
+def test_a_person_at_a_terminal_sees_the_key(tmp_path: Path) -> None:
+    mine, theirs = os.openpty()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "ebbtide", "serve", "--port", str(free_port())],
+        env={k: v for k, v in os.environ.items() if not k.startswith("EBBTIDE_")}
+        | {"EBBTIDE_DATA_DIR": str(tmp_path / "data")},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(theirs)
+    try:
+        words = b""
+        while b"Admin key" not in words:
+            words += os.read(mine, 65536)
+        assert b"shown this once: ebb_" in words
+    finally:
+        server.terminate()
+        server.wait(30)
+        os.close(mine)
+
+
+def test_the_start_says_what_an_answer_is_worth(tmp_path: Path) -> None:
+    with Terminal(tmp_path / "data", free_port()) as terminal:
+        (line,) = [one for one in terminal.words.splitlines() if one.startswith("Events are kept")]
+    assert "duckdb" in line and "fsynced before append returns" in line
 
 
 def test_a_key_from_the_environment_is_the_first_key(tmp_path: Path) -> None:
@@ -305,6 +348,20 @@ def test_a_caller_that_never_ends_does_not_hold_up_a_stop(
 
 
 # -- what it says ------------------------------------------------------------------------------
+
+
+def test_the_log_is_json_whoever_writes_it(tmp_path: Path, process: ServerProcess) -> None:
+    process.start()
+    started = len((tmp_path / "log").read_text().splitlines())
+    with socket.create_connection(("127.0.0.1", process.port), timeout=20) as line:
+        line.sendall(b"no HTTP at all\r\n\r\n")
+        while line.recv(65536):
+            pass
+    assert process.stop() == 0
+    said = [json.loads(one) for one in (tmp_path / "log").read_text().splitlines()[started:]]
+    assert [(one["level"], one["event"]) for one in said] == [
+        ("warning", "Invalid HTTP request received.")
+    ]
 
 
 def test_no_secret_gets_into_the_log(tmp_path: Path, process: ServerProcess) -> None:

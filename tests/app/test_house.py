@@ -14,6 +14,7 @@ from ebbtide.app.house import House
 from ebbtide.app.main import read_settings
 from ebbtide.app.serving import bind, url_of
 from ebbtide.app.settings import Settings
+from ebbtide.app.stores import open_events, open_state
 from ebbtide.domain.errors import (
     EbbtideError,
     MappingError,
@@ -86,6 +87,8 @@ def test_secrets_do_not_show() -> None:
         ({"events_url": ""}, None, ""),
         ({"events_url": "duckdb:///"}, SettingsError, "file path"),
         ({"events_url": "duckdb://host/file"}, SettingsError, "file path"),
+        ({"events_url": "chdb:///"}, SettingsError, "file path"),
+        ({"events_url": "chdb://host/folder"}, SettingsError, "file path"),
         ({"state_url": "redis://canary"}, SettingsError, "EBBTIDE_STATE_URL"),
         ({"state_url": "sqlite:///"}, SettingsError, "file path"),
         ({"sources_dir": Path("/nowhere/at/all")}, MappingError, "/nowhere/at/all"),
@@ -118,6 +121,31 @@ def test_the_stores_stand_where_the_urls_say(tmp_path: Path) -> None:
     assert (tmp_path / "other/place/my events.duckdb").exists()
     assert (tmp_path / "state here/s.sqlite").exists()
     assert not list((tmp_path / "data").glob("*.duckdb"))
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite", "chdb"])
+def test_three_slashes_are_relative_and_four_are_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = "?database=mine" if scheme == "chdb" else ""
+    for slashes, place in (("///", "here/a b"), ("////", f"{tmp_path}/there/a b".lstrip("/"))):
+        url = f"{scheme}:{slashes}{place.replace(' ', '%20')}{options}"
+        if scheme == "sqlite":
+            open_state(Settings(state_url=url)).close()
+        else:
+            store = open_events(Settings(events_url=url))
+            store.migrate()
+            store.close()
+    assert (tmp_path / "here" / "a b").exists()
+    assert (tmp_path / "there" / "a b").exists()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["here", "there"]
+
+
+def test_a_data_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "100%25 of it #1"
+    house(folder).close()
+    assert (folder / "events.duckdb").exists() and (folder / "state.sqlite").exists()
 
 
 def test_a_file_that_is_no_database_stays_as_it_is(tmp_path: Path) -> None:

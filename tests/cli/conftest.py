@@ -18,17 +18,24 @@ from ebbtide.app.settings import Settings
 def ebbtide(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Command]:
-    """The command on a fresh folder, once with a running server and once without."""
+    """The command on a folder of its own, once with a running server and once without.
+
+    "nowhere", where a test asks for it: the folder is not there yet.
+    """
     folder = tmp_path / "data"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EBBTIDE_DATA_DIR", str(folder))
     monkeypatch.setenv("COLUMNS", "300")
     command = Command(folder, request.param)
     try:
+        if request.param == "nowhere":
+            yield command
+            return
+        with House(Settings(data_dir=folder)) as house:
+            if request.param != "alone":
+                with serving_aside(house):
+                    yield command
         if request.param == "alone":
             yield command
-        else:
-            with House(Settings(data_dir=folder)) as house, serving_aside(house):
-                yield command
     finally:
         structlog.reset_defaults()  # a command that opens the folder itself logs less

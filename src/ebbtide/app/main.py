@@ -14,10 +14,12 @@ import typer
 from pydantic import ValidationError
 
 from ebbtide.app.data_dir import check_free, find_server, is_owned
+from ebbtide.app.hint import typed
+from ebbtide.app.logs import configure_logs
 from ebbtide.app.settings import Settings
 from ebbtide.cli.door import Door
 from ebbtide.cli.main import build_cli, run
-from ebbtide.cli.output import console
+from ebbtide.cli.output import console, errors, inert
 from ebbtide.domain.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -27,27 +29,6 @@ if TYPE_CHECKING:
 # server that runs already, and should not wait for what they do not need.
 
 DEMO_DIR = Path("demo-data")  # apart from real data: simulated events must never mix with it
-
-
-def configure_logs() -> None:
-    """Structured lines on standard error: JSON where nobody watches, plain on a terminal."""
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer()
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 
 
 def read_settings(**overrides: object) -> Settings:
@@ -67,8 +48,16 @@ def read_settings(**overrides: object) -> Settings:
 
 
 @contextmanager
-def connect() -> Iterator[Door]:
-    """The server that owns the data folder, or one opened for the time of a command."""
+def connect(*, may_begin: bool = False) -> Iterator[Door]:
+    """The server that owns the data folder, or one opened for the time of a command.
+
+    Args:
+        may_begin: make the folder and its stores when there are none; False for a command
+            that would find nothing in them anyway.
+
+    Raises:
+        SettingsError: there are no stores, most often because a setting was forgotten.
+    """
     settings = read_settings()
     if settings.url is not None:
         key = settings.api_key.get_secret_value() if settings.api_key else ""
@@ -80,7 +69,12 @@ def connect() -> Iterator[Door]:
         return
     from ebbtide.app.house import House
     from ebbtide.app.serving import serving_aside
+    from ebbtide.app.stores import check_present
 
+    if not may_begin:
+        check_present(settings)
+    elif not settings.data_dir.exists():
+        errors.print(inert(f"A new data folder: {settings.data_dir.absolute()}"))
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with House(settings, make_first_key=False) as house, serving_aside(house) as aside:
         yield from _open(Door(aside.url, aside.key, is_running=False))
@@ -93,10 +87,18 @@ def _open(door: Door) -> Iterator[Door]:
         door.close()
 
 
+SHOW_KEY = typer.Option(
+    False,
+    "--show-key",
+    help="Print the first admin key even where the output is no terminal.",
+)
+
+
 def serve_command(
     host: str | None = typer.Option(None, help="Address to listen on; EBBTIDE_HOST."),
     port: int | None = typer.Option(None, help="Port to listen on; EBBTIDE_PORT."),
     data_dir: Path | None = typer.Option(None, help="Folder of the stores; EBBTIDE_DATA_DIR."),
+    show_key: bool = SHOW_KEY,
 ) -> None:
     """Run the server.
 
@@ -108,7 +110,7 @@ def serve_command(
     settings = read_settings(host=host, port=port, data_dir=data_dir)
     check_free(settings.data_dir)  # the same port would be taken too, and hide the reason
     listener = bind(settings.host, settings.port)
-    with House(settings) as house:
+    with House(settings, make_first_key=_is_key_seen(show_key)) as house:
         _greet(house, url_of(listener))
         serve(house, listener)
 
@@ -119,6 +121,7 @@ def demo_command(
     seed: int = typer.Option(7, help="Which sample company."),
     tenants: int = typer.Option(60, min=1, help="How many customers it has."),
     days: int = typer.Option(45, min=1, help="How many days of history."),
+    show_key: bool = SHOW_KEY,
 ) -> None:
     """Run the server on a simulated sample company; a second start keeps the data."""
     from ebbtide.app.demo import fill
@@ -129,19 +132,30 @@ def demo_command(
     settings = settings.model_copy(update={"events_url": None, "state_url": None})
     check_free(settings.data_dir)  # the same port would be taken too, and hide the reason
     listener = bind(settings.host, settings.port)
-    with House(settings) as house:
+    with House(settings, make_first_key=_is_key_seen(show_key)) as house:
         fill(house, seed=seed, num_tenants=tenants, num_days=days)
         _greet(house, url_of(listener))
         console.print("Everything shown here is simulated.")
         serve(house, listener)
 
 
+def _is_key_seen(is_asked_for: bool) -> bool:
+    """Whether a key that is printed now is read by a person, and not kept in a log or journal."""
+    return is_asked_for or sys.stdout.isatty()
+
+
 def _greet(house: House, url: str) -> None:
     console.print(f"Ebbtide is on {url}", style="bold")
+    events = house.services.events
+    console.print(inert(f"Events are kept in {events.engine}: {events.durability.note}."))
+    make_key = typed(house.settings.data_dir, "keys", "create", "NAME", "--scope", "admin")
     if house.first_key is not None:
         console.print(f"Admin key, shown this once: {house.first_key}")
+    elif house.has_admin_key:
+        console.print(inert(f"It has an admin key already; make more with: {make_key}"))
     else:
-        console.print("It has an admin key already; make more with: ebbtide keys create NAME")
+        # A new one would stay in the journal or file that this line goes to.
+        console.print(inert(f"It has no admin key; make one with: {make_key}"))
 
 
 def main() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EVENTS_FILE = "events.duckdb"
+STATE_FILE = "state.sqlite"
 
 
 class Settings(BaseSettings):
@@ -16,12 +20,12 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Folder of the embedded stores.")
     events_url: str | None = Field(
         None,
-        description="Where events live: duckdb:///path, postgresql://..., clickhouse://... or "
-        "chdb:///path. Default: a DuckDB file in the data folder.",
+        description="Where events live: duckdb:///file, postgresql://..., clickhouse://... or "
+        "chdb:///folder. Default: a DuckDB file in the data folder.",
     )
     state_url: str | None = Field(
         None,
-        description="Where keys, quarantine and the directory live: sqlite:///path or "
+        description="Where keys, quarantine and the directory live: sqlite:///file or "
         "postgresql://... Default: a SQLite file in the data folder.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on; loopback by default.")
@@ -54,14 +58,17 @@ class Settings(BaseSettings):
     @property
     def effective_events_url(self) -> str:
         """The event store in use."""
-        return self.events_url or f"duckdb:///{self.data_dir.absolute()}/events.duckdb"
+        return self.events_url or self._in_data_dir("duckdb", EVENTS_FILE)
 
     @property
     def effective_state_url(self) -> str:
         """The state store in use."""
-        return self.state_url or f"sqlite:///{self.data_dir.absolute()}/state.sqlite"
+        return self.state_url or self._in_data_dir("sqlite", STATE_FILE)
 
     @property
     def effective_sources_dir(self) -> Path:
         """The folder of the user's mapping files."""
         return self.sources_dir or self.data_dir / "sources"
+
+    def _in_data_dir(self, scheme: str, name: str) -> str:
+        return f"{scheme}:///{quote(str(self.data_dir.absolute() / name))}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from ebbtide.app.settings import Settings
 from ebbtide.domain.errors import SettingsError
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
+
+_FILES = frozenset({"duckdb", "sqlite", "chdb"})  # schemes of stores that lie in our file system
 
 
 def open_events(settings: Settings) -> EventStore:
@@ -33,6 +35,9 @@ def open_events(settings: Settings) -> EventStore:
     if scheme in ("clickhouse", "chdb"):
         from ebbtide.store.events.clickhouse import ClickHouseEventStore
 
+        if scheme == "chdb":  # the engine's own URLs hold the folder as it is, without our slash
+            options = "".join(url.partition("?")[1:])
+            url = f"chdb://{quote(str(_path(url).absolute()))}{options}"
         return ClickHouseEventStore(url)
     raise SettingsError(
         "EBBTIDE_EVENTS_URL must start with duckdb://, postgresql://, clickhouse:// or chdb://"
@@ -54,9 +59,34 @@ def open_state(settings: Settings) -> StateStore:
     raise SettingsError("EBBTIDE_STATE_URL must start with sqlite:// or postgresql://")
 
 
+def check_present(settings: Settings) -> None:
+    """Say so when there is no store yet, for a command that would only find an empty new one.
+
+    Stores on a server are not looked for: what is there is the server's to say.
+
+    Raises:
+        SettingsError: a store of files is missing; the message names the setting to look at.
+    """
+    for name, is_given, url in (
+        ("EBBTIDE_EVENTS_URL", settings.events_url, settings.effective_events_url),
+        ("EBBTIDE_STATE_URL", settings.state_url, settings.effective_state_url),
+    ):
+        if url.partition("://")[0] not in _FILES or (path := _path(url).absolute()).exists():
+            continue
+        if is_given:
+            raise SettingsError(f"{name} names {path}, and there is no store")
+        raise SettingsError(
+            f"the data folder {settings.data_dir.absolute()} holds no {path.name}: set "
+            f"EBBTIDE_DATA_DIR (or {name}) as your server has it, or start a new one with: "
+            "ebbtide serve"
+        )
+
+
 def _path(url: str) -> Path:
-    """The file of ``scheme:///relative/path`` or ``scheme:////absolute/path``."""
-    scheme, _, rest = url.partition("://")
+    """The file or folder of ``scheme:///relative/path`` or ``scheme:////absolute/path``."""
+    scheme, _, rest = url.partition("?")[0].partition("://")
     if not rest.startswith("/") or rest.strip("/") == "":
-        raise SettingsError(f"{scheme}:/// needs a file path after it")
+        raise SettingsError(
+            f"{scheme}:/// needs a file path after it: {scheme}:///relative or {scheme}:////absolute"
+        )
     return Path(unquote(rest[1:]))

@@ -93,4 +93,5 @@ def _given(params: dict[str, Any]) -> dict[str, Any]:
 
 
 #: Opens the door to the server of a folder, starting one for the time of a command if none runs.
-Connect = Callable[[], AbstractContextManager[Door]]
+#: With ``may_begin=True`` the folder and its stores are made when there are none.
+Connect = Callable[..., AbstractContextManager[Door]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import sleep
 
 import typer
@@ -49,8 +50,11 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
 
     for name, command in commands.items():
         app.command(name)(command)
-    app.command("emit")(emit_command(connect))
-    app.command("import")(import_command(connect, sleep))
+    # Only what brings events along may begin a folder; every other command, pointed at the
+    # wrong one, would answer "nothing" from a store that it has just made.
+    begin = partial(connect, may_begin=True)
+    app.command("emit")(emit_command(begin))
+    app.command("import")(import_command(begin, sleep))
     app.command("events")(events_command(connect))
     app.command("simulate")(simulate)
     app.add_typer(keys_commands(connect), name="keys")

@@ -1,0 +1,38 @@
+"""Where log lines go and how they look, those of the libraries included."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+
+
+def configure_logs() -> None:
+    """Structured lines on standard error: JSON where nobody watches, plain on a terminal."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    form: list[structlog.typing.Processor]
+    if sys.stderr.isatty():
+        form = [structlog.dev.ConsoleRenderer()]
+    else:
+        form = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[*shared, *form],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # The server library and others speak through the standard library's logging: a line of
+    # theirs must look like ours, or whoever reads the log as JSON stumbles over it.
+    foreign = logging.StreamHandler(sys.stderr)
+    foreign.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *form],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[foreign])
+    logging.captureWarnings(True)
