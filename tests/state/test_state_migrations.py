@@ -27,6 +27,7 @@ from ebbtide.store.state.tables import (
     CUSTOMER_SEGMENTS,
     ERASURES,
     FACTS_HEAD,
+    INTERVENTIONS,
     JOB_ALERTS,
     JOB_FAILED_TENANTS,
     JOB_RUNS,
@@ -49,6 +50,7 @@ TABLES_FROM = {
     "0005": set(),
     "0006": {"job_runs", "job_failed_tenants", "job_alerts"},
     "0007": {"facts_head", "tenant_facts", "scores", "ops_customer_segments"},
+    "0008": {"interventions"},
 }
 
 
@@ -88,6 +90,9 @@ def fill(store: StateStore, revision: str) -> None:
         with store._database.write() as connection:
             for table in tables:
                 connection.execute(table.insert(), a_row_of(table))
+    if revision >= "0008":
+        with store._database.write() as connection:
+            connection.execute(INTERVENTIONS.insert(), a_row_of(INTERVENTIONS))
 
 
 def a_row_of(table: sa.Table) -> dict[str, Any]:

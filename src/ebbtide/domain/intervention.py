@@ -132,6 +132,22 @@ class Intervention:
             windows.append(("alone_effect", self.suggested_at))
         return tuple(windows)
 
+    @property
+    def effect_closes_at(self) -> datetime | None:
+        """When the window of the effect ends; None when there is none."""
+        if self.window is None or self.done_at is None:
+            return None
+        return self.done_at + self.window
+
+    @property
+    def effect_reason(self) -> str | None:
+        """Why there is no effect (yet); None when there is one."""
+        if self.effect is not None:
+            return None
+        if self.window is None:
+            return "no_playbook"
+        return "window_open" if self.done_at is not None else "not_done"
+
     # -- what people do ------------------------------------------------------------------------
 
     def accept(self, at: datetime, by: str | None, note: str | None = None) -> Intervention:

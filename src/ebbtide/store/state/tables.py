@@ -274,3 +274,52 @@ CUSTOMER_SEGMENTS = sa.Table(
     sa.Column("time_to_first_export_m", sa.BigInteger),
     sa.Column("exact", sa.Text, nullable=False),
 )
+
+#: Suggested interventions and what became of them. ``triggering_signals`` and ``evidence`` are
+#: JSON. ``is_open`` and ``is_measured`` follow from the rest; they are there to be searched by.
+INTERVENTIONS = sa.Table(
+    "interventions",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("tenant_id", SortableText, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("playbook_id", sa.Text),
+    sa.Column("window_days", sa.BigInteger),
+    sa.Column("intervention_type", sa.Text, nullable=False),
+    sa.Column("priority", sa.Text, nullable=False),
+    sa.Column("suggested_action", sa.Text, nullable=False),
+    sa.Column("context", sa.Text, nullable=False),
+    sa.Column("expected_outcome", sa.Text, nullable=False),
+    sa.Column("triggering_signals", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("suggested_at", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("accepted_at", Instant),
+    sa.Column("dismissed_at", Instant),
+    sa.Column("dismiss_reason", sa.Text),
+    sa.Column("done_at", Instant),
+    sa.Column("note", sa.Text),
+    sa.Column("changed_at", Instant),
+    sa.Column("changed_by", sa.Text),
+    sa.Column("ended_at", Instant),
+    sa.Column("effect", sa.Text),
+    sa.Column("effect_closed_at", Instant),
+    sa.Column("alone_effect", sa.Text),
+    sa.Column("alone_closed_at", Instant),
+    sa.Column("is_open", sa.Boolean, nullable=False),
+    sa.Column("is_measured", sa.Boolean, nullable=False),
+    # A number that a person has seen must not come to mean another row.
+    sqlite_autoincrement=True,
+)
+
+#: The same is not suggested twice at a time, whoever evaluates.
+INTERVENTIONS_ONE_OPEN = sa.Index(
+    "interventions_one_open",
+    INTERVENTIONS.c.tenant_uuid,
+    INTERVENTIONS.c.rule,
+    unique=True,
+    sqlite_where=INTERVENTIONS.c.is_open,
+    postgresql_where=INTERVENTIONS.c.is_open,
+)
+sa.Index("interventions_tenant", INTERVENTIONS.c.tenant_uuid, INTERVENTIONS.c.id)

@@ -1,0 +1,275 @@
+"""Interventions on their shelf: what was suggested, what people did with it, what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ebbtide.domain.errors import NotFound, WrongState
+from ebbtide.domain.ids import to_uuid_text
+from ebbtide.domain.intervention import (
+    DismissReason,
+    Effect,
+    Intervention,
+    State,
+    Suggestion,
+)
+from ebbtide.store.state.database import Database, Transaction
+from ebbtide.store.state.tables import INTERVENTIONS
+
+ID_MAX = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class InterventionFilter:
+    """Which rows are meant; None means any."""
+
+    tenant_id: str | None = None
+    states: Collection[State] | None = None
+    playbook_id: str | None = None
+    is_open: bool | None = None
+
+
+class Interventions:
+    """Every suggestion that was ever made to any tenant."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, intervention_id: int) -> Intervention:
+        """One row.
+
+        Raises:
+            NotFound: there is none with this id.
+        """
+        with self._database.read() as connection:
+            return _get(connection, intervention_id)
+
+    def list_newest(
+        self, meant: InterventionFilter, *, before: int | None = None, limit: int = 100
+    ) -> list[Intervention]:
+        """A page of rows, newest first.
+
+        Args:
+            before: id of the last row of the page before; None at first.
+            limit: rows per page.
+
+        Returns:
+            Rows; empty at the end.
+        """
+        query = sa.select(INTERVENTIONS).where(*_conditions(meant))
+        if before is not None:
+            query = query.where(INTERVENTIONS.c.id < before)
+        query = query.order_by(INTERVENTIONS.c.id.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [_from_row(row) for row in connection.execute(query)]
+
+    def count(self, meant: InterventionFilter) -> int:
+        """How many rows are meant."""
+        query = sa.select(sa.func.count()).select_from(INTERVENTIONS).where(*_conditions(meant))
+        with self._database.read() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def holding(self) -> list[Intervention]:
+        """Rows whose reason held when it was last looked at, oldest first."""
+        return self._all(INTERVENTIONS.c.ended_at.is_(None))
+
+    def unmeasured(self) -> list[Intervention]:
+        """Rows of playbooks of which a window is still open, oldest first."""
+        return self._all(INTERVENTIONS.c.is_measured.is_(False))
+
+    def of_playbooks(self) -> list[Intervention]:
+        """Every row of any playbook, oldest first: what summaries are made of."""
+        return self._all(INTERVENTIONS.c.playbook_id.is_not(None))
+
+    def change(
+        self, intervention_id: int, step: Callable[[Intervention], Intervention]
+    ) -> Intervention:
+        """Read one row, let ``step`` say how it goes on, and keep that; all in one transaction.
+
+        Raises:
+            NotFound: there is none with this id.
+            WrongState: the step is not possible; or the row would be open again beside a newer
+                one that says the same.
+        """
+        with self._database.write() as connection:
+            # Two people may answer at once: the second one sees what the first one did.
+            self._database.take_turn(connection, "interventions")
+            before = _get(connection, intervention_id)
+            after = step(before)
+            if after.is_open and not before.is_open and _open_ones(connection, after):
+                raise WrongState("the same was suggested again since, and that is open")
+            if after != before:
+                save(connection, [after])
+        return after
+
+    def record(
+        self,
+        transaction: Transaction,
+        new: Iterable[tuple[Suggestion, datetime]],
+        changed: Iterable[Intervention],
+    ) -> int:
+        """Add suggestions and keep what time did to others, inside a transaction of the caller.
+
+        Args:
+            new: suggestions with the moment from which they are made. One whose like is open
+                already is left out.
+            changed: rows as time left them; what people did to them since they were read stays.
+
+        Returns:
+            How many suggestions were added.
+        """
+        self._database.take_turn(transaction, "interventions")
+        for row in changed:
+            now = _find(transaction, row.id)
+            if now is not None:
+                save(transaction, [merge(now, row)])
+        insert = self._database.insert(INTERVENTIONS)
+        num_added = 0
+        for suggestion, at in new:
+            values = _to_row(Intervention(0, suggestion, at))
+            del values["id"]
+            statement = insert.values(values).on_conflict_do_nothing()
+            added = transaction.scalar(statement.returning(INTERVENTIONS.c.id))
+            num_added += added is not None
+        return num_added
+
+    def _all(self, condition: sa.ColumnElement[bool]) -> list[Intervention]:
+        query = sa.select(INTERVENTIONS).where(condition).order_by(INTERVENTIONS.c.id)
+        with self._database.read() as connection:
+            return [_from_row(row) for row in connection.execute(query)]
+
+
+def merge(now: Intervention, seen: Intervention) -> Intervention:
+    """What time did to a row, on top of what people may have done to it meanwhile."""
+    merged = now if seen.ended_at is None else now.end(seen.ended_at)
+    if seen.effect is not None and merged.done_at == seen.done_at:
+        merged = replace(merged, effect=seen.effect, effect_closed_at=seen.effect_closed_at)
+    if seen.alone_effect is not None and merged.was_left_alone:
+        merged = replace(
+            merged, alone_effect=seen.alone_effect, alone_closed_at=seen.alone_closed_at
+        )
+    return merged
+
+
+def save(connection: sa.Connection, rows: Iterable[Intervention]) -> None:
+    """Write rows that exist as they are now."""
+    for row in rows:
+        values = _to_row(row)
+        del values["id"]
+        connection.execute(
+            sa.update(INTERVENTIONS).where(INTERVENTIONS.c.id == row.id).values(values)
+        )
+
+
+def _conditions(meant: InterventionFilter) -> list[sa.ColumnElement[bool]]:
+    table = INTERVENTIONS.c
+    conditions: list[sa.ColumnElement[bool]] = []
+    if meant.tenant_id is not None:
+        conditions.append(table.tenant_uuid == to_uuid_text(meant.tenant_id))
+    if meant.states is not None:
+        conditions.append(table.state.in_(sorted(meant.states)))
+    if meant.playbook_id is not None:
+        conditions.append(table.playbook_id == meant.playbook_id)
+    if meant.is_open is not None:
+        conditions.append(table.is_open.is_(meant.is_open))
+    return conditions
+
+
+def _find(connection: sa.Connection, intervention_id: int) -> Intervention | None:
+    query = sa.select(INTERVENTIONS).where(INTERVENTIONS.c.id == intervention_id)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _from_row(row)
+
+
+def _get(connection: sa.Connection, intervention_id: int) -> Intervention:
+    found = _find(connection, intervention_id) if 0 < intervention_id <= ID_MAX else None
+    if found is None:
+        raise NotFound("there is no such intervention")
+    return found
+
+
+def _open_ones(connection: sa.Connection, row: Intervention) -> int:
+    query = (
+        sa.select(sa.func.count())
+        .select_from(INTERVENTIONS)
+        .where(
+            INTERVENTIONS.c.is_open.is_(True),
+            INTERVENTIONS.c.tenant_uuid == to_uuid_text(row.tenant_id),
+            INTERVENTIONS.c.rule == row.suggestion.rule,
+            INTERVENTIONS.c.id != row.id,
+        )
+    )
+    return int(connection.scalar(query) or 0)
+
+
+#: Columns that stand in the suggestion, by the same name.
+_OF_SUGGESTION = (
+    "tenant_id",
+    "rule",
+    "playbook_id",
+    "window_days",
+    "intervention_type",
+    "priority",
+    "suggested_action",
+    "context",
+    "expected_outcome",
+)
+#: Columns that stand in the row itself, by the same name.
+_OF_ROW = (
+    "id",
+    "suggested_at",
+    "state",
+    "accepted_at",
+    "dismissed_at",
+    "dismiss_reason",
+    "done_at",
+    "note",
+    "changed_at",
+    "changed_by",
+    "ended_at",
+    "effect",
+    "effect_closed_at",
+    "alone_effect",
+    "alone_closed_at",
+)
+
+
+def _to_row(one: Intervention) -> dict[str, Any]:
+    said = one.suggestion
+    return (
+        {name: getattr(said, name) for name in _OF_SUGGESTION}
+        | {name: getattr(one, name) for name in _OF_ROW}
+        | {
+            "tenant_uuid": to_uuid_text(said.tenant_id),
+            "triggering_signals": json.dumps(said.triggering_signals, ensure_ascii=False),
+            "evidence": json.dumps(dict(said.evidence), ensure_ascii=False, sort_keys=True),
+            "is_open": one.is_open,
+            "is_measured": not one.open_windows,
+        }
+    )
+
+
+def _from_row(row: sa.Row[Any]) -> Intervention:
+    known = row._mapping
+    values = {name: known[name] for name in _OF_ROW}
+    for name, kind in (
+        ("state", State),
+        ("dismiss_reason", DismissReason),
+        ("effect", Effect),
+        ("alone_effect", Effect),
+    ):
+        values[name] = None if values[name] is None else kind(values[name])
+    return Intervention(
+        suggestion=Suggestion(
+            **{name: known[name] for name in _OF_SUGGESTION},
+            triggering_signals=tuple(json.loads(row.triggering_signals)),
+            evidence=json.loads(row.evidence),
+        ),
+        **values,
+    )
