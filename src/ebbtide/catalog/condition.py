@@ -57,6 +57,7 @@ WORDS = (
     "margin_pct",
     "margin_pct_before",
     "margin_usd",
+    "margin_usd_before",
     "num_top_friction",
     "num_top_policy",
     "primary_risk_reason",
@@ -87,6 +88,11 @@ class Condition:
     title: str
     text: str
     text_null: str | None
+
+    @property
+    def name(self) -> str:
+        """What is compared, with the event types that narrow it."""
+        return f"{self.metric}({', '.join(self.event_types)})" if self.event_types else self.metric
 
     @property
     def is_age(self) -> bool:

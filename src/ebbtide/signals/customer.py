@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from fractions import Fraction
+from itertools import chain
 
+from ebbtide.catalog.condition import MEASURES
+from ebbtide.catalog.playbook import LEVELS
+from ebbtide.domain.ids import is_uuid_form
 from ebbtide.domain.intervention import Suggestion
-from ebbtide.signals.friction import Friction
-from ebbtide.signals.intent import Intent
-from ebbtide.signals.playbooks import Match
-from ebbtide.signals.risk import Risk
-from ebbtide.signals.silent_churn import Silence
-from ebbtide.signals.stickiness import Stickiness
+from ebbtide.signals.facts import DAY, Economics, Facts
+from ebbtide.signals.friction import Friction, compute_friction
+from ebbtide.signals.intent import Intent, compute_intent
+from ebbtide.signals.interventions import suggest
+from ebbtide.signals.measures import Measured, age_start
+from ebbtide.signals.playbooks import Match, match_playbooks
+from ebbtide.signals.risk import Risk, compute_risk
+from ebbtide.signals.rules import Rules
+from ebbtide.signals.silent_churn import API_CALL, Silence, compute_silence, gap_start, is_paying
+from ebbtide.signals.stickiness import Stickiness, compute_stickiness, to_tenths
+
+_MICROSECOND = timedelta(microseconds=1)
+#: These change at exactly the age that they name, the others just after it.
+_AT_ONCE = ("below", "at_least")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +46,132 @@ class Customer:
     # Of tenants on the list; most urgent first. ``rule`` names the row of the table,
     # ``playbook_id`` the matching playbook that it begins, with its window of success.
     interventions: tuple[Suggestion, ...]
+
+
+def assess(
+    facts: Facts, as_of: datetime, rules: Rules, economics: Economics | None = None
+) -> Customer:
+    """Say everything about one tenant.
+
+    Args:
+        facts: of this tenant at ``as_of``.
+        as_of: the moment that the facts are of; UTC.
+        rules: weights, thresholds and playbooks.
+        economics: money of the last 60 days; None leaves the price out.
+
+    Example:
+        >>> assess(facts, as_of, rules).risk.risk_level
+        'high'
+    """
+    paying = is_paying(facts)
+    if paying == "no":
+        status = "churned"
+    elif facts.last_event_at <= as_of - rules.signals.risk.gone_after_days * DAY:
+        status = "gone"
+    else:
+        status = "active"
+    stickiness = compute_stickiness(facts, as_of, rules)
+    friction = compute_friction(facts, rules)
+    silence = compute_silence(facts, as_of, paying, rules)
+    measured = Measured(facts, as_of, rules, stickiness, friction, silence, economics)
+    matches = match_playbooks(measured, status, rules.playbooks)
+    risk = compute_risk(measured, matches, status)
+    measured.risk_level = risk.risk_level
+    measured.risk_signal_strength = risk.risk_signal_strength
+    measured.primary_risk_reason = risk.primary_risk_reason
+    return Customer(
+        tenant_id=facts.tenant_id,
+        as_of=as_of,
+        status=status,
+        paying=paying,
+        stickiness=stickiness,
+        friction=friction,
+        silence=silence,
+        intent=compute_intent(facts, as_of, rules),
+        risk=risk,
+        playbooks=matches,
+        interventions=suggest(measured, matches, rules.playbooks) if risk.is_on_list else (),
+    )
+
+
+def at_risk_order(customer: Customer) -> tuple[int, int, bool, Fraction, str]:
+    """The key by which the at-risk list is sorted, the one to call first in front.
+
+    Worst level, strongest signal, lowest ratio with an unknown one last, then tenant id by code
+    point, UUIDs in lower case.
+    """
+    risk, delta, name = customer.risk, customer.stickiness.stickiness_delta, customer.tenant_id
+    return (
+        len(LEVELS) if risk.risk_level is None else LEVELS.index(risk.risk_level),
+        -risk.risk_signal_strength,
+        delta is None,
+        Fraction(0) if delta is None else delta,
+        name.lower() if is_uuid_form(name) else name,
+    )
+
+
+def next_change_at(facts: Facts, as_of: datetime, rules: Rules) -> datetime | None:
+    """The earliest later moment at which anything that is said would jump by time alone.
+
+    Between two such moments only what grows evenly with time is different: ages.
+
+    Args:
+        facts: of the tenant at ``as_of``, ``expires_at`` filled in.
+
+    Returns:
+        A moment after ``as_of``, perhaps one at which nothing jumps after all; None when nothing
+        will ever change without a new event.
+    """
+    moments = [moment for moment in _jumps(facts, as_of, rules) if moment > as_of]
+    return min(moments, default=None)
+
+
+def _jumps(facts: Facts, as_of: datetime, rules: Rules) -> Iterator[datetime]:
+    signals = rules.signals
+    if facts.expires_at is not None:
+        yield facts.expires_at
+    yield facts.last_event_at + signals.risk.gone_after_days * DAY
+    yield facts.signed_up_at + timedelta(hours=signals.intent.window_hours)
+    last_api_call = facts.last_at(API_CALL)
+    if last_api_call is not None:
+        yield last_api_call + timedelta(hours=signals.silent_churn.api_call_within_hours)
+    for metric, event_types, days, passes_at_once in _ages(rules):
+        start = age_start(metric, event_types, facts)
+        if start is not None:
+            length_us = days * (DAY // _MICROSECOND)
+            whole = math.ceil(length_us) if passes_at_once else math.floor(length_us) + 1
+            yield start + whole * _MICROSECOND
+    since = gap_start(facts)
+    if since is not None and as_of - since >= signals.silent_churn.no_investigation_for_days * DAY:
+        # Texts say full days.
+        yield since + ((as_of - since) // DAY + 1) * DAY
+    if to_tenths(facts.actions_30d, rules):
+        age = as_of - facts.first_event_at
+        if age < 7 * DAY:
+            yield facts.first_event_at + 7 * DAY
+        elif age < 30 * DAY:
+            # The base of a young tenant grows all the time, and the ratio with it.
+            yield as_of + _MICROSECOND
+    if to_tenths(facts.actions_7d, rules) > facts.peak_tenths:
+        # This midnight may hold a new peak, which outlasts the week that made it.
+        yield as_of.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+
+
+def _ages(rules: Rules) -> Iterator[tuple[str, tuple[str, ...], Fraction, bool]]:
+    """Each age that is compared with a number of days, and whether it passes at that very age."""
+    yield (
+        "days_since_investigation",
+        (),
+        Fraction(rules.signals.silent_churn.no_investigation_for_days),
+        False,
+    )
+    for component in rules.signals.risk.components:
+        if MEASURES[component.metric][0] == "age":
+            for band in component.bands:
+                yield component.metric, (), band.than, band.comparison in _AT_ONCE
+    cases = (case.when for case in rules.signals.interventions)
+    playbooks = (playbook.when for playbook in rules.playbooks.values())
+    for condition in chain.from_iterable(chain(cases, playbooks)):
+        if condition.is_age and isinstance(condition.than, Fraction):
+            at_once = condition.comparison in _AT_ONCE
+            yield condition.metric, condition.event_types, condition.than, at_once

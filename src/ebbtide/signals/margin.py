@@ -1,0 +1,141 @@
+"""What is earned with one customer in 30 days, and whether its price needs a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from ebbtide.signals.facts import DAY, Economics, SubscriptionEvent
+from ebbtide.signals.rules import Rules
+
+PERIOD = 30 * DAY
+NEGATIVE = "negative"
+FALLING = "falling"
+_STARTED = "SUBSCRIPTION_STARTED"
+_MICROSECOND = timedelta(microseconds=1)
+_PERIOD_US = PERIOD // _MICROSECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Revenue and model costs of 30 days, in USD and exact."""
+
+    revenue_usd: Fraction
+    cost_usd: Fraction
+    is_fully_subscribed: bool
+
+    @property
+    def margin_usd(self) -> Fraction:
+        """What is left."""
+        return self.revenue_usd - self.cost_usd
+
+    @property
+    def margin(self) -> Fraction | None:
+        """What is left of each USD of revenue; None when there is no revenue."""
+        return self.margin_usd / self.revenue_usd if self.revenue_usd else None
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """The last 30 days and the 30 before them."""
+
+    last: Period
+    before: Period
+    api_call_change: Fraction  # 0.1: a tenth more calls than before
+    warning: str | None  # negative, falling, or None: no reason to talk about the price
+
+
+def compute_margin(
+    economics: Economics | None, first_event_at: datetime, as_of: datetime, rules: Rules
+) -> Margin | None:
+    """Compare two periods of 30 days.
+
+    Returns:
+        None when money is not known, or when the earlier period had no API call: then there is
+        nothing to compare with.
+
+    Source:
+        formulas 5, 10 and 13. A price holds from its start on; each period uses the one as of
+        its own end.
+    """
+    if economics is None or economics.num_api_calls_30d_before == 0:
+        return None
+    starts_cut = as_of - PERIOD
+    subscribed = subscribed_times(economics.subscription, first_event_at, as_of)
+    last, before = (
+        _period(economics.subscription, subscribed, end, Fraction(cost), rules)
+        for end, cost in (
+            (as_of, economics.llm_cost_usd_30d),
+            (starts_cut, economics.llm_cost_usd_30d_before),
+        )
+    )
+    num_before = economics.num_api_calls_30d_before
+    change = Fraction(economics.num_api_calls_30d - num_before, num_before)
+    return Margin(last, before, change, _warning(last, before, change, rules))
+
+
+def subscribed_times(
+    events: Iterable[SubscriptionEvent], first_event_at: datetime, as_of: datetime
+) -> list[tuple[datetime, datetime]]:
+    """When the tenant was subscribed, as stretches ``[start, end)`` in order, up to ``as_of``.
+
+    From each start to the next cancellation; a start while subscribed changes nothing. Without
+    any start: from the first event of any type to the first cancellation.
+    """
+    ordered = sorted((one.timestamp, one.event_type == _STARTED) for one in events)
+    if not any(is_start for _, is_start in ordered):
+        end = ordered[0][0] if ordered else as_of
+        return [(first_event_at, end)]
+    stretches = []
+    since: datetime | None = None
+    for at, is_start in ordered:  # at the same instant the cancellation comes first
+        if is_start and since is None:
+            since = at
+        elif not is_start and since is not None:
+            stretches.append((since, at))
+            since = None
+    if since is not None:
+        stretches.append((since, as_of))
+    return stretches
+
+
+def price_usd(events: Iterable[SubscriptionEvent], at: datetime, rules: Rules) -> Fraction:
+    """The price for 30 days at a moment: that of the newest start, else the default."""
+    starts = [one for one in events if one.event_type == _STARTED and one.timestamp <= at]
+    newest = max(
+        starts, key=lambda one: (one.timestamp, Fraction(one.price_usd or 0)), default=None
+    )
+    if newest is None or newest.price_usd is None:
+        return rules.signals.pricing.default_price_usd
+    return Fraction(newest.price_usd)
+
+
+def _period(
+    events: tuple[SubscriptionEvent, ...],
+    subscribed: list[tuple[datetime, datetime]],
+    end: datetime,
+    cost_usd: Fraction,
+    rules: Rules,
+) -> Period:
+    start = end - PERIOD
+    inside = (min(b, end) - max(a, start) for a, b in subscribed if a < end and b > start)
+    subscribed_us = sum(stretch // _MICROSECOND for stretch in inside)
+    return Period(
+        revenue_usd=price_usd(events, end, rules) * Fraction(subscribed_us, _PERIOD_US),
+        cost_usd=cost_usd,
+        is_fully_subscribed=subscribed_us == _PERIOD_US,
+    )
+
+
+def _warning(last: Period, before: Period, change: Fraction, rules: Rules) -> str | None:
+    if last.margin_usd < 0:
+        return NEGATIVE
+    if not (last.is_fully_subscribed and before.is_fully_subscribed):
+        return None
+    if last.margin is None or before.margin is None:
+        return None
+    rule = rules.signals.pricing
+    has_fallen = before.margin - last.margin >= rule.margin_fall
+    return FALLING if has_fallen and change >= rule.api_call_rise else None
