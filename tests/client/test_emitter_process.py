@@ -170,22 +170,21 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 def test_importing_the_client_is_light() -> None:
     script = """
-import sys, time
-before = time.process_time()
+import sys
+before = set(sys.modules)
 from ebbtide import Emitter
-spent_s = time.process_time() - before
-heavy = {"numpy", "pyarrow", "duckdb", "fastapi", "starlette", "pydantic", "msgspec", "sqlalchemy",
-         "typer", "rich", "httpx2", "http.client", "ssl", "asyncio", "dataclasses",
-         "ebbtide.catalog", "ebbtide.store"} & set(sys.modules)
+loaded = set(sys.modules) - before
+assert Emitter.__module__ in loaded
+# What takes time to import is of others, or is one of these; a clock would judge the machine.
+foreign = {name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names}
+not_ours = {name for name in foreign if not f"{name}.".startswith(
+    ("ebbtide.client.", "ebbtide.domain."))} - {"ebbtide"}
+assert not not_ours, not_ours
+heavy = {"http.client", "ssl", "asyncio", "dataclasses", "inspect", "subprocess"} & loaded
 assert not heavy, heavy
-print(spent_s)
 """
-    spent = []
-    for _ in range(5):
-        done = run_python(script)
-        assert done.returncode == 0, done.stderr
-        spent.append(float(done.stdout))
-    assert min(spent) < 0.05
+    done = run_python(script)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_thread_runs_before_the_first_event(make_emitter: MakeEmitter) -> None:

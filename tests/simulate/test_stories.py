@@ -91,7 +91,7 @@ def test_every_persona_state_and_twist_is_there(story: Story) -> None:
     assert {trait for tenant in tenants for trait in tenant["traits"]} == set(TRAITS)
 
 
-def test_ingest_takes_every_event_and_every_type_is_there(story: Story) -> None:
+def test_ingest_takes_every_event_and_every_settled_type_is_there(story: Story) -> None:
     catalog = load_catalog()
     validator = Validator(catalog)
     seen = set()
@@ -103,7 +103,10 @@ def test_ingest_takes_every_event_and_every_type_is_there(story: Story) -> None:
             kind = catalog.event_types[fields["event_type"]]
             assert fields["metadata"].keys() <= kind.metadata.keys(), fields
             seen.add(kind.name)
-    assert seen == set(catalog.event_types)
+    # A new type is experimental at first, and no story has been written for it yet.
+    settled = {name for name, kind in catalog.event_types.items() if kind.status != "experimental"}
+    assert len(settled) >= 26
+    assert seen >= settled
 
 
 def test_each_customer_signs_up_first(story: Story) -> None:
