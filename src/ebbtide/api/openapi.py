@@ -12,6 +12,10 @@ _RESULT = {
         "reason": {"type": ["string", "null"]},
     },
 }
+_COUNTS = {
+    word: {"type": "integer"}
+    for word in ("stored", "duplicate", "conflict", "quarantined", "refused")
+}
 _ANSWER = {
     "description": "Every record is settled and on disk; one result each, in order.",
     "content": {
@@ -20,11 +24,7 @@ _ANSWER = {
                 "type": "object",
                 "properties": {
                     "results": {"type": "array", "items": _RESULT},
-                    "stored": {"type": "integer"},
-                    "duplicate": {"type": "integer"},
-                    "conflict": {"type": "integer"},
-                    "quarantined": {"type": "integer"},
-                    "refused": {"type": "integer"},
+                    **_COUNTS,
                 },
             },
             "example": {
@@ -106,6 +106,67 @@ _CLOUDEVENT = {
     "data": {"format": "pdf"},
 }
 
+_BULK = _ingest(
+    "Many events as an Arrow stream (admin)",
+    {"application/vnd.apache.arrow.stream": {"schema": {}}},
+)["post"] | {
+    "parameters": [
+        {
+            "name": name,
+            "in": "query",
+            "required": name == "key",
+            "description": text,
+            "schema": {"type": "string"},
+        }
+        for name, text in (
+            ("key", "names the content of the file"),
+            ("door", "the way the rows came in; import by default"),
+            ("source", "of rows that name none"),
+            ("file", "for people who look into quarantine"),
+            ("mapping", "the mapping that made events of the rows"),
+            ("raw_later", "1: rows that must wait but bring no raw are asked for, not kept"),
+            ("request_id", "names this request"),
+            ("after", "the request_id of the one whose rows come before these"),
+        )
+    ],
+    "responses": {
+        "200": {
+            "description": "Every row is on disk, but those that are wanted again.",
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {
+                            **_COUNTS,
+                            "reasons": {
+                                "type": "object",
+                                "additionalProperties": {"type": "integer"},
+                            },
+                            "examples": {
+                                "type": "array",
+                                "items": {
+                                    "type": "object",
+                                    "properties": {
+                                        "line": {"type": "integer"},
+                                        "reason": {"type": "string"},
+                                    },
+                                },
+                            },
+                            "raw_wanted": {
+                                "type": "array",
+                                "items": {"type": "integer"},
+                                "description": "Lines of rows to send again with their raw.",
+                            },
+                        },
+                    }
+                }
+            },
+        },
+        **_REFUSALS,
+        "413": {"description": "More than 64 MB.", **_PROBLEM},
+    },
+}
+
 INGEST_PATHS: dict[str, dict[str, Any]] = {
     "/v1/events": _ingest("Store one event, a list, or {events: [...]}", _json(_EVENT_EXAMPLE)),
     "/v1/cloudevents": _ingest(
@@ -117,10 +178,7 @@ INGEST_PATHS: dict[str, dict[str, Any]] = {
         for call in ("track", "identify", "group", "page", "screen", "alias")
     },
     "/v1/batch": _ingest("Segment batch", _json({"batch": [_TRACK]})),
-    "/v1/bulk": _ingest(
-        "Many events as an Arrow stream (admin)",
-        {"application/vnd.apache.arrow.stream": {"schema": {}}},
-    ),
+    "/v1/bulk": {"post": _BULK},
     "/health/live": _probe("Is the process alive?"),
     "/health/ready": _probe("Can both stores answer?"),
     "/metrics": _probe("Figures for Prometheus", is_open=False),

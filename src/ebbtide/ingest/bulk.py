@@ -285,7 +285,7 @@ class BulkLoader:
         Args:
             record: the row as it was read; None when it has to be read for this.
         """
-        text = checked.source_text(row)
+        text = own = checked.source_text(row)
         if text is None and source.asks_raw and not checked.is_fault(row):
             checked.wanted.append(row)
             return
@@ -308,7 +308,7 @@ class BulkLoader:
             file=source.file,
             line=checked.line(row),
             event_id=event_id,
-            mapping=None if checked.source_text(row) is None else source.mapping,
+            mapping=None if own is None else source.mapping,  # our own words need none
         )
         checked.held.append((row, entry))
 
