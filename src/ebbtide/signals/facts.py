@@ -94,12 +94,12 @@ class Facts:
     @property
     def first_event_at(self) -> datetime:
         """When the tenant's first event of any type happened."""
-        return min(span.first_at for span in self.spans.values())
+        return min([span.first_at for span in self.spans.values()])
 
     @property
     def last_event_at(self) -> datetime:
         """When its newest event of any type happened."""
-        return max(span.last_at for span in self.spans.values())
+        return max([span.last_at for span in self.spans.values()])
 
     @property
     def signed_up_at(self) -> datetime:
@@ -114,5 +114,6 @@ class Facts:
 
     def last_at(self, *event_types: str) -> datetime | None:
         """The newest event of any of these types, None when there is none."""
-        found = [span.last_at for one in event_types if (span := self.spans.get(one))]
-        return max(found, default=None)
+        spans = self.spans
+        found = [spans[one].last_at for one in event_types if one in spans]
+        return max(found) if found else None

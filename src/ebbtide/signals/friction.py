@@ -11,6 +11,8 @@ from fractions import Fraction
 from ebbtide.signals.facts import Facts, FrictionEvent
 from ebbtide.signals.rules import Rules, Weights
 
+_NOTHING = Fraction(0)
+
 
 @dataclass(frozen=True, slots=True)
 class Friction:
@@ -67,19 +69,25 @@ def counted_events(events: Iterable[FrictionEvent], rules: Rules) -> list[Fricti
 def _score_14d(facts: Facts, rules: Rules) -> Fraction:
     weights = rules.friction_14d
     counts = facts.friction_14d
-    points = sum(units * counts.get(name, 0) for name, units in weights.units.items())
+    if not counts:
+        return _NOTHING
+    points = sum([weights.units.get(name, 0) * num for name, num in counts.items()])
     return min(Fraction(points, weights.per_one), rules.signals.friction.cap_points_14d)
 
 
 def _score_7d(events: tuple[FrictionEvent, ...], rules: Rules) -> Fraction:
+    if not events:
+        return _NOTHING
     caps, weights = rules.signals.friction, rules.friction_7d
     if len(events) > min(caps.cap_per_session, caps.cap_per_day):
         events = tuple(counted_events(events, rules))
-    return Fraction(sum(weights.units[one.event_type] for one in events), weights.per_one)
+    return Fraction(sum([weights.units[one.event_type] for one in events]), weights.per_one)
 
 
 def _top_type(events: tuple[FrictionEvent, ...], weights: Weights) -> str | None:
+    if not events:
+        return None
     sums: dict[str, int] = {}
     for one in events:
         sums[one.event_type] = sums.get(one.event_type, 0) + weights.units[one.event_type]
-    return min(sums, key=lambda name: (-sums[name], name), default=None)
+    return min(sums, key=lambda name: (-sums[name], name))

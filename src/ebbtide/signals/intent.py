@@ -14,14 +14,14 @@ from ebbtide.signals.silent_churn import API_CALL
 _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
 _HOUR_US = _HOUR // _MICROSECOND
-_MINUTE_US = _HOUR_US // 60
+_MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The inferred kind of buyer, why, and how long the first steps took.
+    """The inferred kind of buyer, why, and when the first steps were taken.
 
-    Hours are exact, minutes are floored; None: it has not happened yet.
+    Times to them count from sign-up: hours exact, minutes floored; None: not taken yet.
     """
 
     inferred_buyer_type: str
@@ -31,14 +31,50 @@ class Intent:
     signed_up_at: datetime
     first_action: str | None  # first type other than API_CALL_RECEIVED and SUBSCRIPTION_*
     first_action_at: datetime | None
-    time_to_first_incident_h: Fraction | None
-    time_to_first_incident_m: int | None
-    time_to_first_view_h: Fraction | None
-    time_to_first_view_m: int | None
-    time_to_first_replay_h: Fraction | None
-    time_to_first_replay_m: int | None
-    time_to_first_export_h: Fraction | None
-    time_to_first_export_m: int | None
+    first_incident_at: datetime | None  # this and the next three: at or after sign-up
+    first_view_at: datetime | None
+    first_replay_at: datetime | None
+    first_export_at: datetime | None
+
+    @property
+    def time_to_first_incident_h(self) -> Fraction | None:
+        """Hours to the first INCIDENT_CREATED."""
+        return _hours(self.signed_up_at, self.first_incident_at)
+
+    @property
+    def time_to_first_incident_m(self) -> int | None:
+        """The same in full minutes."""
+        return _minutes(self.signed_up_at, self.first_incident_at)
+
+    @property
+    def time_to_first_view_h(self) -> Fraction | None:
+        """Hours to the first INCIDENT_VIEWED."""
+        return _hours(self.signed_up_at, self.first_view_at)
+
+    @property
+    def time_to_first_view_m(self) -> int | None:
+        """The same in full minutes."""
+        return _minutes(self.signed_up_at, self.first_view_at)
+
+    @property
+    def time_to_first_replay_h(self) -> Fraction | None:
+        """Hours to the first REPLAY_EXECUTED."""
+        return _hours(self.signed_up_at, self.first_replay_at)
+
+    @property
+    def time_to_first_replay_m(self) -> int | None:
+        """The same in full minutes."""
+        return _minutes(self.signed_up_at, self.first_replay_at)
+
+    @property
+    def time_to_first_export_h(self) -> Fraction | None:
+        """Hours to the first EXPORT_GENERATED."""
+        return _hours(self.signed_up_at, self.first_export_at)
+
+    @property
+    def time_to_first_export_m(self) -> int | None:
+        """The same in full minutes."""
+        return _minutes(self.signed_up_at, self.first_export_at)
 
 
 def compute_intent(facts: Facts, as_of: datetime, rules: Rules) -> Intent:
@@ -48,19 +84,13 @@ def compute_intent(facts: Facts, as_of: datetime, rules: Rules) -> Intent:
         intent/1. A case looks at ``[sign-up, sign-up + within_hours)``, strict at the end.
     """
     rule = rules.signals.intent
+    firsts = facts.firsts
     signed_up_at = facts.signed_up_at
-    provisional = as_of < signed_up_at + timedelta(hours=rule.window_hours)
-    case = next(one for one in rule.cases if _holds(one, facts, signed_up_at))
+    provisional = as_of - signed_up_at < rule.window_hours * _HOUR
+    for case in rule.cases:
+        if _holds(case, facts, signed_up_at):
+            break
     first_action, first_action_at = _first_action(facts)
-    incident, view, replay, export = (
-        _since(signed_up_at, facts.firsts.get(event_type))
-        for event_type in (
-            "INCIDENT_CREATED",
-            "INCIDENT_VIEWED",
-            "REPLAY_EXECUTED",
-            "EXPORT_GENERATED",
-        )
-    )
     return Intent(
         inferred_buyer_type=case.buyer_type,
         intent_confidence=case.confidence,
@@ -69,14 +99,10 @@ def compute_intent(facts: Facts, as_of: datetime, rules: Rules) -> Intent:
         signed_up_at=signed_up_at,
         first_action=first_action,
         first_action_at=first_action_at,
-        time_to_first_incident_h=incident[0],
-        time_to_first_incident_m=incident[1],
-        time_to_first_view_h=view[0],
-        time_to_first_view_m=view[1],
-        time_to_first_replay_h=replay[0],
-        time_to_first_replay_m=replay[1],
-        time_to_first_export_h=export[0],
-        time_to_first_export_m=export[1],
+        first_incident_at=firsts.get("INCIDENT_CREATED"),
+        first_view_at=firsts.get("INCIDENT_VIEWED"),
+        first_replay_at=firsts.get("REPLAY_EXECUTED"),
+        first_export_at=firsts.get("EXPORT_GENERATED"),
     )
 
 
@@ -87,12 +113,12 @@ def _holds(case: IntentCase, facts: Facts, signed_up_at: datetime) -> bool:
     return first is not None and first - signed_up_at < case.within_hours * _HOUR
 
 
-def _since(start: datetime, moment: datetime | None) -> tuple[Fraction, int] | tuple[None, None]:
-    """Hours, and full minutes, from one moment to a later one."""
-    if moment is None:
-        return None, None
-    us = (moment - start) // _MICROSECOND
-    return Fraction(us, _HOUR_US), us // _MINUTE_US
+def _hours(start: datetime, moment: datetime | None) -> Fraction | None:
+    return None if moment is None else Fraction((moment - start) // _MICROSECOND, _HOUR_US)
+
+
+def _minutes(start: datetime, moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - start) // _MINUTE
 
 
 def _evidence(case: IntentCase, facts: Facts, signed_up_at: datetime, provisional: bool) -> str:
@@ -107,10 +133,12 @@ def _evidence(case: IntentCase, facts: Facts, signed_up_at: datetime, provisiona
 
 def _first_action(facts: Facts) -> tuple[str, datetime] | tuple[None, None]:
     """The type that happened first, and when; at the same instant the alphabet decides."""
-    found: tuple[datetime, str] | None = None
-    for event_type, span in facts.spans.items():
-        if event_type == API_CALL or event_type.startswith("SUBSCRIPTION_"):
-            continue
-        if found is None or (span.first_at, event_type) < found:
-            found = span.first_at, event_type
-    return (None, None) if found is None else (found[1], found[0])
+    firsts = {
+        event_type: span.first_at
+        for event_type, span in facts.spans.items()
+        if event_type != API_CALL and not event_type.startswith("SUBSCRIPTION_")
+    }
+    if not firsts:
+        return None, None
+    at = min(firsts.values())
+    return min([event_type for event_type, first in firsts.items() if first == at]), at

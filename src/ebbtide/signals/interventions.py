@@ -26,11 +26,7 @@ def suggest(
         Each has one signal or more. A playbook is begun by one row only.
     """
     signals = measured.rules.signals
-    cases = [
-        case
-        for case in signals.interventions
-        if case.when and all(measured.holds(condition) for condition in case.when)
-    ]
+    cases = [case for case in signals.interventions if case.when and measured.all_hold(case.when)]
     if not cases:
         cases = [case for case in signals.interventions if not case.when]
     open_matches = {match.playbook_id: match for match in matches}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from fractions import Fraction
 from types import MappingProxyType
@@ -88,6 +88,13 @@ class Measured:
             return value in than
         assert not isinstance(value, str)
         return compare(value, condition.comparison, than)
+
+    def all_hold(self, conditions: Iterable[Condition]) -> bool:
+        """Whether every condition holds; the first that does not ends the search."""
+        for condition in conditions:
+            if not self.holds(condition):
+                return False
+        return True
 
     def text(self, template: str) -> str:
         """A text with its words filled in."""

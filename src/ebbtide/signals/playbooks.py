@@ -36,9 +36,11 @@ def match_playbooks(
     if status != "active":
         return ()
     return tuple(
-        _match(measured, playbook)
-        for playbook in playbooks.values()
-        if all(measured.holds(condition) for condition in playbook.when)
+        [
+            _match(measured, playbook)
+            for playbook in playbooks.values()
+            if measured.all_hold(playbook.when)
+        ]
     )
 
 

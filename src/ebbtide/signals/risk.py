@@ -50,12 +50,9 @@ def compute_risk(measured: Measured, matches: Sequence[Match], status: str) -> R
         risk_signal/1.
     """
     rule = measured.rules.signals.risk
-    components = tuple(
-        reason
-        for component in rule.components
-        if (reason := _weigh(component, measured)) is not None
-    )
-    strength = sum(reason.weight for reason in components)
+    weighed = [_weigh(component, measured) for component in rule.components]
+    components = tuple([reason for reason in weighed if reason is not None])
+    strength = sum([reason.weight for reason in components])
     level = None
     if matches or components or _is_anything_known(measured):
         level = worst(level_of(strength, rule), *(match.risk_level for match in matches))

@@ -13,6 +13,7 @@ API_CALL = "API_CALL_RECEIVED"
 _CANCELLED = "SUBSCRIPTION_CANCELLED"
 _MICROSECOND = timedelta(microseconds=1)
 _DAY_US = DAY // _MICROSECOND
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,19 @@ def compute_silence(facts: Facts, as_of: datetime, paying: str, rules: Rules) ->
     """
     rule = rules.signals.silent_churn
     last_api_call = facts.last_at(API_CALL)
-    since = gap_start(facts)
+    last_investigation = facts.last_at(*INVESTIGATION_TYPES)
+    since = last_investigation or facts.first_at(API_CALL)
     is_silent = (
         paying != "no"
         and last_api_call is not None
-        and as_of - last_api_call < timedelta(hours=rule.api_call_within_hours)
         and since is not None
-        and as_of - since > timedelta(days=rule.no_investigation_for_days)
+        and as_of - since > rule.no_investigation_for_days * DAY
+        and as_of - last_api_call < rule.api_call_within_hours * _HOUR
     )
     return Silence(
         is_silent_churn=is_silent,
         last_api_call=last_api_call,
-        last_investigation=facts.last_at(*INVESTIGATION_TYPES),
+        last_investigation=last_investigation,
         investigation_gap_days=None if since is None else days_between(since, as_of),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 
 from ebbtide.signals.compare import compare
 from ebbtide.signals.facts import DAY, INVESTIGATION_TYPES, Actions, Facts
@@ -45,27 +46,34 @@ def compute_stickiness(facts: Facts, as_of: datetime, rules: Rules) -> Stickines
     if tenths_30d:
         delta = Fraction(tenths_7d * base_us, tenths_30d * _WEEK_US)
     return Stickiness(
-        stickiness_7d=Fraction(tenths_7d, 10),
+        stickiness_7d=_in_tenths(tenths_7d),
         stickiness_30d=Fraction(tenths_30d * _WEEK_US, 10 * base_us),
         stickiness_delta=delta,
         delta_reason=NO_ACTIVITY if delta is None else None,
         stickiness_trend=_trend(delta, facts, rules),
         # What is older than 3 days counts half: full weight of 3 days, and half of the rest.
         stickiness_decayed=Fraction(tenths_3d + tenths_7d, 20),
-        peak_stickiness=Fraction(max(facts.peak_tenths, tenths_7d), 10),
+        peak_stickiness=_in_tenths(max(facts.peak_tenths, tenths_7d)),
     )
 
 
 def to_tenths(actions: Actions, rules: Rules) -> int:
     """Ten times the weighted actions of one window, a whole number."""
     view, replay, export = rules.stickiness_tenths
-    return actions.num_views * view + actions.num_replays * replay + actions.num_exports * export
+    num_views, num_replays, num_exports = actions
+    return num_views * view + num_replays * replay + num_exports * export
 
 
 def base_length_us(facts: Facts, as_of: datetime) -> int:
     """T, the part of 30 days in which there was a tenant, in microseconds."""
     age_us = (as_of - facts.first_event_at) // _MICROSECOND
     return min(_MONTH_US, max(_WEEK_US, age_us))
+
+
+@lru_cache(maxsize=4096)
+def _in_tenths(number: int) -> Fraction:
+    # Most tenants share a few small numbers, and making a fraction is dear.
+    return Fraction(number, 10)
 
 
 def _trend(delta: Fraction | None, facts: Facts, rules: Rules) -> str:
