@@ -16,7 +16,9 @@ from fastapi.routing import iter_route_contexts
 from ebbtide.api.application import build_application
 from ebbtide.ingest.segment import CALLS
 
-OPEN, INGEST, READ, ADMIN = "open", "ingest", "read", "admin"
+OPEN, INGEST, READ, JOBS_RUN, ADMIN = "open", "ingest", "read", "jobs:run", "admin"
+#: The founder routes are reached under two paths.
+OPS = ("/ops", "/api/v1/ops")
 
 
 class Entry(NamedTuple):
@@ -60,6 +62,17 @@ INVENTORY: dict[tuple[str, str], Entry] = {
     ("POST", "/v1/keys"): Entry(ADMIN, "/v1/keys", {"name": "n", "scopes": ["read"]}),
     ("GET", "/v1/keys"): Entry(ADMIN, "/v1/keys"),
     ("DELETE", "/v1/keys/{key_id}"): Entry(ADMIN, "/v1/keys/nobody"),
+    **{
+        (method, ops + path): entry._replace(path=ops + entry.path)
+        for ops in OPS
+        for (method, path), entry in {
+            ("GET", "/jobs"): Entry(READ, "/jobs"),
+            ("GET", "/jobs/runs"): Entry(READ, "/jobs/runs"),
+            ("GET", "/jobs/runs/{run_id}"): Entry(READ, "/jobs/runs/1"),
+            ("GET", "/jobs/alerts"): Entry(READ, "/jobs/alerts"),
+            ("POST", "/jobs/{name}"): Entry(JOBS_RUN, "/jobs/nobody"),
+        }.items()
+    },
 }
 SEGMENT_PATHS = {f"/v1/{call}" for call in CALLS}
 CLOSED = {route: entry for route, entry in INVENTORY.items() if entry.scope != OPEN}
@@ -145,7 +158,7 @@ def test_a_broken_body_is_not_read_before_the_key(
     check_refusal(answer, 401)
 
 
-@pytest.mark.parametrize("scope", [INGEST, READ, "jobs:run"])
+@pytest.mark.parametrize("scope", [INGEST, READ, JOBS_RUN])
 @pytest.mark.parametrize(("route", "entry"), CLOSED.items(), ids=ids(CLOSED))
 def test_a_key_opens_what_its_scope_says(
     server: Server, route: tuple[str, str], entry: Entry, scope: str

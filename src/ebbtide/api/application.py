@@ -23,6 +23,7 @@ from ebbtide.api.routes import (
     cloudevents,
     events,
     health,
+    jobs,
     keys,
     metrics,
     quarantine,
@@ -80,6 +81,9 @@ def build_application(services: Services) -> Application:
         app.router.routes.append(Route(path, handler, methods=methods))
     for module in (stored_events, quarantine, tenants, keys, bulk):
         app.include_router(module.router)
+    for module in (jobs,):
+        app.include_router(module.router)
+        app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it
     app.router.routes.append(Route("/openapi.json", _openapi, methods=["GET"]))
     app.add_exception_handler(EbbtideError, problems.on_ebbtide_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

@@ -36,6 +36,16 @@ def writer(request: Request) -> ApiKey:
     return authorize(services_of(request).authenticator, request, Scope.INGEST)
 
 
+def intervener(request: Request) -> ApiKey:
+    """A caller who may accept, dismiss and finish interventions."""
+    return authorize(services_of(request).authenticator, request, Scope.INTERVENTIONS_WRITE)
+
+
+def job_runner(request: Request) -> ApiKey:
+    """A caller who may run jobs."""
+    return authorize(services_of(request).authenticator, request, Scope.JOBS_RUN)
+
+
 def _instant(value: object) -> object:
     if value is None:
         return None

@@ -10,13 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ebbtide.api.dependencies import admin, reader, writer
+from ebbtide.api.dependencies import admin, intervener, job_runner, reader, writer
 from ebbtide.api.receive import receive_body
 from ebbtide.domain.errors import BadRequest
 from ebbtide.domain.nearest import did_you_mean
 
 JSON_MAX_BYTES = 1024 * 1024  # room for 100,000 row numbers
-GUARDS = frozenset({admin, reader, writer})
+GUARDS = frozenset({admin, intervener, job_runner, reader, writer})
 
 
 class JsonRoute(APIRoute):

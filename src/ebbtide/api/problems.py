@@ -23,11 +23,13 @@ _STATUS: list[tuple[type[errors.EbbtideError], int, str]] = [
     (errors.TooManyAttempts, 429, "Too many wrong keys from this address"),
     (errors.Forbidden, 403, "This key may not do that"),
     (errors.NotFound, 404, "Not found"),
+    (errors.AlreadyRunning, 409, "It runs already"),
     (errors.WrongState, 409, "Its state does not allow that"),
     (errors.Unprocessable, 422, "The request cannot be used as it is"),
     (errors.MappingError, 422, "A mapping file cannot be used"),
     (errors.ReceiveTimeout, 408, "The request took too long to arrive"),
     (errors.BadRequest, 400, "The request cannot be read"),
+    (errors.JobFailed, 500, "The job failed"),
     (
         errors.StoreUnavailable,
         503,
@@ -79,7 +81,9 @@ def of_error(error: errors.EbbtideError) -> Response:
                 headers["Retry-After"] = str(retry_after_s)
             # What a store says may hold paths and hosts; the log has it, the caller does not.
             detail = None if status in (401, 503) else str(error)
-            return problem(status, error.code, title, detail, headers)
+            run_id = getattr(error, "run_id", None)
+            more = {} if run_id is None else {"run_id": run_id}
+            return problem(status, error.code, title, detail, headers, **more)
     log.error("api.unmapped_error", code=error.code, detail=str(error))
     return problem(500, error.code, "Something went wrong on our side")
 

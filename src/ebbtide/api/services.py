@@ -18,6 +18,7 @@ from ebbtide.ingest.ingestor import Ingestor
 from ebbtide.ingest.mappings import Mappings
 from ebbtide.ingest.release import Releaser
 from ebbtide.ingest.writer import Writer
+from ebbtide.jobs.runner import Runner
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
 
@@ -35,6 +36,7 @@ class Services:
     ingestor: Ingestor
     bulk: BulkLoader
     releaser: Releaser
+    runner: Runner
     mappings: Mappings
     authenticator: Authenticator
     clock: Callable[[], datetime]

@@ -15,6 +15,7 @@ from ebbtide.app.data_dir import DataDir
 from ebbtide.app.settings import Settings
 from ebbtide.app.stores import open_events, open_state
 from ebbtide.catalog.loader import load_catalog
+from ebbtide.catalog.schedule import load_schedules
 from ebbtide.domain.errors import SettingsError
 from ebbtide.domain.keys import Scope
 from ebbtide.ingest.accounting import Accounting
@@ -25,6 +26,10 @@ from ebbtide.ingest.mappings import Mappings
 from ebbtide.ingest.release import Releaser
 from ebbtide.ingest.validate import Validator
 from ebbtide.ingest.writer import Writer
+from ebbtide.jobs.job import Stores
+from ebbtide.jobs.registry import make_jobs
+from ebbtide.jobs.runner import Runner
+from ebbtide.jobs.scheduler import Scheduler
 
 log = structlog.get_logger(__name__)
 
@@ -40,14 +45,15 @@ class House:
     def __init__(
         self,
         settings: Settings,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
         *,
         make_first_key: bool = True,
     ) -> None:
         """Take the data folder, open and migrate the stores, start the writer.
 
         Args:
-            clock: tells the present moment, UTC-aware.
+            clock: tells the present moment, UTC-aware. None: the doors read this machine's
+                clock, and the schedule the one that all processes on the state store share.
             make_first_key: make an admin key when there is none; False where nobody would
                 see its text.
 
@@ -67,6 +73,8 @@ class House:
             stack.callback(state.close)
             state.migrate()
             events.migrate()
+            shared_clock = clock or state.runs.now
+            clock = clock or utc_now
             catalog = load_catalog()
             mappings = Mappings(  # a broken file is said at start, not at the first event
                 settings.effective_sources_dir, is_required=settings.sources_dir is not None
@@ -82,6 +90,11 @@ class House:
             writer = Writer(events, state, directory, accounting)
             stack.callback(writer.close)
             ingestor = Ingestor(validator, writer)
+            schedules = load_schedules(every=settings.jobs_period)
+            jobs = make_jobs(schedules, Stores(catalog, events, state))
+            runner = Runner(state.runs, jobs, shared_clock)
+            self.scheduler = Scheduler(runner)
+            stack.callback(self.scheduler.stop)
             self.services = Services(
                 catalog=catalog,
                 events=events,
@@ -92,6 +105,7 @@ class House:
                 ingestor=ingestor,
                 bulk=BulkLoader(validator, events, state, directory, accounting),
                 releaser=Releaser(ingestor, state, mappings, clock),
+                runner=runner,
                 mappings=mappings,
                 authenticator=authenticator,
                 clock=clock,

@@ -60,8 +60,7 @@ def connect(*, may_begin: bool = False) -> Iterator[Door]:
     """
     settings = read_settings()
     if settings.url is not None:
-        key = settings.api_key.get_secret_value() if settings.api_key else ""
-        yield from _open(Door(settings.url, key, is_running=True))
+        yield from _open(Door(settings.url, settings.effective_api_key, is_running=True))
         return
     running = find_server(settings.data_dir) if is_owned(settings.data_dir) else None
     if running is not None:

@@ -170,6 +170,8 @@ def serve(house: House, listener: socket.socket) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = _server(house)
     _tune_interpreter()
+    if house.settings.scheduler == "on":
+        house.scheduler.start()
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:

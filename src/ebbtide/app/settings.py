@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ebbtide.catalog.schedule import check_every, parse_duration
+from ebbtide.domain.errors import SettingsError
 
 EVENTS_FILE = "events.duckdb"
 STATE_FILE = "state.sqlite"
@@ -47,6 +52,14 @@ class Settings(BaseSettings):
     receive_deadline_s: float = Field(
         30.0, gt=0, description="Seconds in which the body of a request must arrive."
     )
+    scheduler: Literal["on", "off"] = Field(
+        "on", description="Whether the server runs jobs at their slots by itself: on or off."
+    )
+    jobs_every: str | None = Field(
+        None,
+        description="Period of every job, such as 5m, 15m or 1h; it divides a day. Default: what "
+        "schedules.toml says, which is 15m.",
+    )
     url: str | None = Field(
         None,
         description="Server that the command line talks to; default: the one on this folder.",
@@ -54,6 +67,41 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, description="Key that the command line uses when it talks to EBBTIDE_URL."
     )
+    api_key_file: Path | None = Field(
+        None,
+        description="File with that key, such as a systemd credential; EBBTIDE_API_KEY wins.",
+    )
+
+    @field_validator("jobs_every")
+    @classmethod
+    def _check_jobs_every(cls, text: str | None) -> str | None:
+        if text is not None:
+            check_every(parse_duration(text))
+        return text
+
+    @property
+    def jobs_period(self) -> timedelta | None:
+        """The period of every job; None leaves each its own."""
+        return None if self.jobs_every is None else parse_duration(self.jobs_every)
+
+    @property
+    def effective_api_key(self) -> str:
+        """The command line's key; empty when none is given.
+
+        Raises:
+            SettingsError: its file cannot be read.
+        """
+        if self.api_key is not None:
+            return self.api_key.get_secret_value()
+        if self.api_key_file is None:
+            return ""
+        try:
+            return self.api_key_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise SettingsError(
+                f"EBBTIDE_API_KEY_FILE: cannot read {self.api_key_file}: {reason}"
+            ) from error
 
     @property
     def effective_events_url(self) -> str:

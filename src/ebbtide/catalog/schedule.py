@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.resources import files
 from types import MappingProxyType
@@ -38,14 +38,20 @@ class Schedule:
     attempts: int
 
 
-def load_schedules() -> Mapping[str, Schedule]:
+def load_schedules(every: timedelta | None = None) -> Mapping[str, Schedule]:
     """The schedules that come with Ebbtide, in the order of the file.
+
+    Args:
+        every: a period for all of them; None leaves each its own.
 
     Raises:
         CatalogError: the file is wrong; names the job and the key.
     """
     text = files("ebbtide.catalog").joinpath(FILE_NAME).read_text(encoding="utf-8")
-    return read_schedules(text)
+    schedules = read_schedules(text)
+    if every is None:
+        return schedules
+    return MappingProxyType({name: replace(one, every=every) for name, one in schedules.items()})
 
 
 def read_schedules(text: str) -> Mapping[str, Schedule]:

@@ -18,9 +18,12 @@ class CommandError(EbbtideError):
 
     code = "command-error"
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(
+        self, message: str, status: int | None = None, answer: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.answer = answer or {}
 
 
 class Door:
@@ -50,9 +53,11 @@ class Door:
         """Read; parameters that are None are left out."""
         return self._ask("GET", path, params=_given(params))
 
-    def post(self, path: str, body: Any = None) -> dict[str, Any]:
-        """Send JSON."""
-        return self._ask("POST", path, json=body)
+    def post(
+        self, path: str, body: Any = None, *, timeout_s: float = TIMEOUT_S, **params: Any
+    ) -> dict[str, Any]:
+        """Send JSON; parameters that are None are left out."""
+        return self._ask("POST", path, json=body, timeout=timeout_s, params=_given(params))
 
     def put(self, path: str, body: Any) -> dict[str, Any]:
         """Replace."""
@@ -78,14 +83,25 @@ class Door:
             raise CommandError(f"no answer from {self.url}: {error}") from error
         body: dict[str, Any] = {}
         if answer.headers.get("content-type", "").partition(";")[0].endswith("json"):
-            body = answer.json()
+            body = _object(answer, self.url)
         if answer.status_code >= 400:
             title = body.get("title", f"the server answered {answer.status_code}")
             detail = body.get("detail")
             faults = "; ".join(f"{f['where']}: {f['why']}" for f in body.get("errors", []))
             text = ": ".join(part for part in (title, detail, faults) if part)
-            raise CommandError(text, answer.status_code)
+            raise CommandError(text, answer.status_code, body)
         return body
+
+
+def _object(answer: httpx2.Response, url: str) -> dict[str, Any]:
+    """The JSON object of an answer; what is none does not come from Ebbtide."""
+    try:
+        body = answer.json()
+    except ValueError as error:
+        raise CommandError(f"{url} answered broken JSON", answer.status_code) from error
+    if not isinstance(body, dict):
+        raise CommandError(f"{url} answered something else than an object", answer.status_code)
+    return body
 
 
 def _given(params: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ebbtide.cli.door import Connect
 from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
 from ebbtide.cli.import_command import import_command
+from ebbtide.cli.jobs import jobs_commands
 from ebbtide.cli.keys import keys_commands
 from ebbtide.cli.output import errors, inert
 from ebbtide.cli.quarantine import quarantine_commands
@@ -57,6 +58,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("import")(import_command(begin, sleep))
     app.command("events")(events_command(connect))
     app.command("simulate")(simulate)
+    app.add_typer(jobs_commands(connect), name="jobs")
     app.add_typer(keys_commands(connect), name="keys")
     app.add_typer(quarantine_commands(connect), name="quarantine")
     app.add_typer(tenants_commands(connect), name="tenants")

@@ -158,6 +158,10 @@ class JobFailed(EbbtideError):
 
     code = "job-failed"
 
+    def __init__(self, message: str, *, run_id: int | None = None) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+
 
 class NotFound(EbbtideError):
     """The thing asked for does not exist, or does not belong to the caller."""

@@ -34,6 +34,7 @@ class Scope(StrEnum):
     INGEST = "ingest"
     READ = "read"
     JOBS_RUN = "jobs:run"
+    INTERVENTIONS_WRITE = "interventions:write"
     ADMIN = "admin"
 
 

@@ -136,6 +136,10 @@ class Runner:
         self._seen: dict[int, _Sighting] = {}
         self._is_stopping = False
 
+    def now(self) -> datetime:
+        """The moment that slots go by."""
+        return self._clock()
+
     def run_slot(self, name: str, slot: datetime) -> JobRun | None:
         """Run the slot of a job.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -26,17 +25,11 @@ class Scheduler:
     def __init__(
         self,
         runner: Runner,
-        clock: Callable[[], datetime],
         *,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
-        """Make it ready; it does nothing before :meth:`start`.
-
-        Args:
-            clock: the moment that slots go by; the same one as the runner's.
-        """
+        """Make it ready; it does nothing before :meth:`start`."""
         self._runner = runner
-        self._clock = clock
         self._look_every_s = look_every_s
         self._settled: dict[str, datetime] = {}  # newest slots known to have their result
         self._stopping = threading.Event()
@@ -62,7 +55,7 @@ class Scheduler:
         self._runner.release_dead()
         for name, job in self._runner.jobs.items():
             # Anew for each: the job before this one may have taken long.
-            slot = newest_due(self._clock(), job.schedule.every)
+            slot = newest_due(self._runner.now(), job.schedule.every)
             if self._stopping.is_set() or self._settled.get(name) == slot:
                 continue
             try:
