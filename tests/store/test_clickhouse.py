@@ -28,8 +28,9 @@ from event_factory import NOON, make_event, make_many
 
 from ebbtide.domain.errors import QueryError, SettingsError, StorageFull, StoreUnavailable
 from ebbtide.domain.event import Outcome
-from ebbtide.store.events.base import bind, counts_between, to_batch
+from ebbtide.store.events.base import bind, to_batch
 from ebbtide.store.events.clickhouse import ClickHouseEventStore, _parameter, _placeholder
+from ebbtide.store.events.relations import event_counts
 
 chdb = pytest.importorskip("chdb")
 driver = pytest.importorskip("clickhouse_connect.driver.exceptions")
@@ -85,7 +86,7 @@ def test_the_projection_answers_the_rollup(
     store: ClickHouseEventStore, chdb_folder: Path, url: str
 ) -> None:
     store.append(to_batch(make_many(500, seed=1)))
-    relation, params = counts_between(NOON, NOON + 24 * HOUR)
+    relation, params = event_counts(NOON, NOON + 24 * HOUR, [NOON + 5 * HOUR])
     sql = (
         f"SELECT tenant_id, SUM(num), SUM(cost_usd) FROM {relation} counts"
         " WHERE event_type IN (:kinds) GROUP BY tenant_id ORDER BY tenant_id"

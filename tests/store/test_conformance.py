@@ -16,7 +16,8 @@ from homes import Home
 
 from ebbtide.domain.errors import QueryError, StoreRefused
 from ebbtide.domain.event import Event, Outcome
-from ebbtide.store.events.base import EVENT_COLUMNS, EventStore, counts_between, to_batch
+from ebbtide.store.events.base import EVENT_COLUMNS, EventStore, to_batch
+from ebbtide.store.events.relations import event_counts
 
 US = timedelta(microseconds=1)
 STORED, DUPLICATE, CONFLICT = Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT
@@ -807,7 +808,7 @@ def test_known_at_hides_later_arrivals_from_the_counts(store: EventStore) -> Non
     put(store, make_event("a", received_at=NOON), make_event("b", received_at=NOON + US))
     start, as_of = NOON - timedelta(hours=3), NOON + timedelta(hours=3)
     for known_at, expected in ((None, 2), (NOON, 1), (NOON + US, 2), (NOON - US, None)):
-        relation, params = counts_between(start, as_of, known_at)
+        relation, params = event_counts(start, as_of, known_at=known_at)
         assert store.query(f"SELECT SUM(num) FROM {relation} counts", params) == [(expected,)]
 
 

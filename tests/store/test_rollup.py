@@ -16,7 +16,8 @@ from homes import Home
 from hypothesis import HealthCheck, given, settings
 
 from ebbtide.domain.event import Event, Outcome
-from ebbtide.store.events.base import EventStore, counts_between, same_content, to_batch
+from ebbtide.store.events.base import EventStore, same_content, to_batch
+from ebbtide.store.events.relations import event_counts, events_within
 
 HOUR = timedelta(hours=1)
 US = timedelta(microseconds=1)
@@ -64,8 +65,17 @@ steps = st.lists(
     min_size=1,
     max_size=8,
 )
+#: A start (or none), an end, moments in between that no row may straddle, and what was known.
 windows = st.lists(
-    st.tuples(moments, moments, st.one_of(st.none(), moments)), min_size=3, max_size=6
+    st.tuples(
+        st.one_of(st.none(), moments),
+        moments,
+        st.lists(moments, max_size=4),
+        st.one_of(st.none(), moments),
+        st.sampled_from([None, ("LOGIN",), ("LOGIN", "REPLAY_EXECUTED")]),
+    ),
+    min_size=3,
+    max_size=6,
 )
 
 Totals = dict[tuple[str, str], tuple[Any, ...]]
@@ -96,11 +106,19 @@ class Model:
             del self.kept[key]
         return len(gone)
 
-    def totals(self, start: datetime, as_of: datetime, known_at: datetime | None) -> Totals:
+    def totals(
+        self,
+        start: datetime | None,
+        as_of: datetime,
+        known_at: datetime | None,
+        event_types: tuple[str, ...] | None,
+    ) -> Totals:
         groups: dict[tuple[str, str], list[Event]] = {}
         for event in self.kept.values():
             known = known_at is None or event.received_at <= known_at
-            if known and start < event.timestamp <= as_of:
+            meant = event_types is None or event.event_type in event_types
+            inside = event.timestamp <= as_of and (start is None or event.timestamp > start)
+            if known and meant and inside:
                 groups.setdefault((event.tenant_id, event.event_type), []).append(event)
         return {key: _sum_up(events) for key, events in groups.items()}
 
@@ -125,14 +143,16 @@ def _sum_up(events: list[Event]) -> tuple[Any, ...]:
 
 
 def _counted(
-    store: EventStore, tenants: list[str], relation: str, params: dict[str, Any]
+    store: EventStore, relation: str, params: dict[str, Any], after: datetime | None = None
 ) -> Totals:
+    """Sums of a relation; with ``after``, of the rows whose newest event is later."""
     rows = store.query(
         "SELECT tenant_id, event_type, SUM(num), SUM(num_cost), SUM(cost_usd), SUM(num_latency),"
         " SUM(latency_ms), MIN(first_at), MAX(last_at), MAX(last_received_at)"
-        f" FROM {relation} event_counts WHERE tenant_id IN (:tenants)"
-        " GROUP BY tenant_id, event_type",
-        {**params, "tenants": tenants},
+        f" FROM {relation} event_counts"
+        + ("" if after is None else " WHERE last_at > :after")
+        + " GROUP BY tenant_id, event_type",
+        {**params, "after": after},
     )
     return {row[:2]: row[2:] for row in rows}
 
@@ -183,15 +203,26 @@ def _check_counts(home: Home, examples: int) -> None:
                 store = home.reopen(store)
 
         tenants = [tenant(name) for name in "abc"]
-        for one, other, known_at in windows:
-            start, as_of = min(one, other), max(one, other)
-            expected = model.totals(start, as_of, known_at)
-            relation, params = counts_between(start, as_of, known_at)
-            assert _counted(store, tenants, relation, params) == expected
+        for start, as_of, cuts, known_at, event_types in windows:
+            if start is not None and start > as_of:
+                start, as_of = as_of, start
+            narrowed = {"event_types": event_types, "tenants": tenants}
+            expected = model.totals(start, as_of, known_at, event_types)
+            relation, params = event_counts(start, as_of, cuts, known_at=known_at, **narrowed)
+            assert ("event_rollup" in relation) is (known_at is None and "hour_end" in relation)
+            assert _counted(store, relation, params) == expected
+            for cut in cuts:
+                if cut <= as_of and (start is None or cut >= start):
+                    later = model.totals(cut, as_of, known_at, event_types)
+                    assert _counted(store, relation, params, after=cut) == later
             if known_at is None:  # the raw scan, which knows no roll-up
-                raw, raw_params = counts_between(start, as_of, NOON + 100 * HOUR)
+                known_at = NOON + 100 * HOUR
+                raw, raw_params = event_counts(start, as_of, cuts, known_at=known_at, **narrowed)
                 assert "event_rollup" not in raw
-                assert _counted(store, tenants, raw, raw_params) == expected
+                assert _counted(store, raw, raw_params) == expected
+            within, values = events_within(start, as_of, known_at=known_at, **narrowed)
+            ((num,),) = store.query(f"SELECT COUNT(*) FROM {within} AS events", values)
+            assert num == sum(total[0] for total in expected.values())
 
     check()
 

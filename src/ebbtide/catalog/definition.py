@@ -43,6 +43,10 @@ class Definition:
         """Whether the table has this key."""
         return key in self._table
 
+    def keys(self) -> tuple[str, ...]:
+        """Its keys, in the order of the file."""
+        return tuple(self._table)
+
     def text(self, key: str) -> str:
         """A text that is not empty."""
         value = self._read(key)

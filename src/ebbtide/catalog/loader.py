@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ebbtide.catalog.metric import MetricDefinition, load_metrics
 from ebbtide.catalog.playbook import Playbook, load_playbooks
 from ebbtide.catalog.signal import Signals, load_signals
 from ebbtide.domain.errors import CatalogError
@@ -109,6 +110,7 @@ class Catalog:
     event_types: Mapping[str, EventType]
     signals: Signals
     playbooks: Mapping[str, Playbook]
+    metrics: Mapping[str, MetricDefinition]
 
 
 def has_type(value: object, type_word: str) -> bool:
@@ -165,6 +167,7 @@ def load_catalog(extra_dir: Path | None = None) -> Catalog:
         event_types=MappingProxyType(dict(sorted(event_types.items()))),
         signals=_packaged_signals(),
         playbooks=_packaged_playbooks(),
+        metrics=_packaged_metrics(),
     )
 
 
@@ -199,6 +202,11 @@ def _packaged_signals() -> Signals:
 @cache
 def _packaged_playbooks() -> Mapping[str, Playbook]:
     return load_playbooks(_packaged_event_types())
+
+
+@cache
+def _packaged_metrics() -> Mapping[str, MetricDefinition]:
+    return load_metrics(_packaged_event_types().keys())
 
 
 def _read_folder(folder: Traversable) -> Iterator[EventType]:

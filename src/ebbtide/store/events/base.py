@@ -284,49 +284,6 @@ def bind(
     return _TOKEN.sub(one, sql), flat
 
 
-def counts_between(
-    start: datetime, as_of: datetime, known_at: datetime | None = None
-) -> tuple[str, dict[str, Any]]:
-    """The relation ``event_counts`` for one window: full hours from the roll-up, edges raw.
-
-    Args:
-        start, as_of: the window ``(start, as_of]``, UTC-aware.
-        known_at: when given, only events with ``received_at <= known_at`` count, so the
-            roll-up (which does not know when each event came) is not used.
-
-    Returns:
-        A parenthesised SELECT with the columns of ``event_rollup`` without ``hour_end``
-        (rows are additive: sum them, min ``first_at``, max ``last_at``), and its parameters.
-    """
-    from ebbtide.domain.time import TimeWindow
-
-    raw = (
-        "SELECT tenant_id, event_type, 1 AS num, CASE WHEN cost_usd IS NULL THEN 0 ELSE 1 END AS"
-        " num_cost, cost_usd, CASE WHEN latency_ms IS NULL THEN 0 ELSE 1 END AS num_latency,"
-        " latency_ms, timestamp AS first_at, timestamp AS last_at, received_at AS"
-        " last_received_at FROM events WHERE "
-    )
-    params: dict[str, Any] = {"counts_start": start, "counts_end": as_of}
-    hours = TimeWindow(start, as_of).full_hours if known_at is None else None
-    if hours is None:
-        text = raw + "timestamp > :counts_start AND timestamp <= :counts_end"
-        if known_at is not None:
-            text += " AND received_at <= :counts_known_at"
-            params["counts_known_at"] = known_at
-        return f"({text})", params
-    params["counts_first_hour"], params["counts_last_hour"] = hours
-    parts = [
-        "SELECT tenant_id, event_type, num, num_cost, cost_usd, num_latency, latency_ms,"
-        " first_at, last_at, last_received_at FROM event_rollup"
-        " WHERE hour_end > :counts_first_hour AND hour_end <= :counts_last_hour"
-    ]
-    if start < hours[0]:
-        parts.append(raw + "timestamp > :counts_start AND timestamp <= :counts_first_hour")
-    if hours[1] < as_of:
-        parts.append(raw + "timestamp > :counts_last_hour AND timestamp <= :counts_end")
-    return "(" + " UNION ALL ".join(parts) + ")", params
-
-
 def split_statements(script: str) -> Iterable[str]:
     """The statements of a migration file, split at semicolons that end a line."""
     for part in re.split(r";[ \t]*(?:\n|$)", script):
