@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from itertools import chain
 
-from ebbtide.catalog.condition import MEASURES
 from ebbtide.catalog.playbook import LEVELS
 from ebbtide.domain.ids import is_uuid_form
 from ebbtide.domain.intervention import Suggestion
@@ -25,8 +22,6 @@ from ebbtide.signals.silent_churn import API_CALL, Silence, compute_silence, gap
 from ebbtide.signals.stickiness import Stickiness, compute_stickiness, to_tenths
 
 _MICROSECOND = timedelta(microseconds=1)
-#: These change at exactly the age that they name, the others just after it.
-_AT_ONCE = ("below", "at_least")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +130,10 @@ def _jumps(facts: Facts, as_of: datetime, rules: Rules) -> Iterator[datetime]:
     last_api_call = facts.last_at(API_CALL)
     if last_api_call is not None:
         yield last_api_call + timedelta(hours=signals.silent_churn.api_call_within_hours)
-    for metric, event_types, days, passes_at_once in _ages(rules):
-        start = age_start(metric, event_types, facts)
+    for age in rules.ages:
+        start = age_start(age.metric, age.event_types, facts)
         if start is not None:
-            length_us = days * (DAY // _MICROSECOND)
-            whole = math.ceil(length_us) if passes_at_once else math.floor(length_us) + 1
-            yield start + whole * _MICROSECOND
+            yield start + age.passes_after
     since = gap_start(facts)
     if since is not None and as_of - since >= signals.silent_churn.no_investigation_for_days * DAY:
         # Texts say full days.
@@ -155,23 +148,3 @@ def _jumps(facts: Facts, as_of: datetime, rules: Rules) -> Iterator[datetime]:
     if to_tenths(facts.actions_7d, rules) > facts.peak_tenths:
         # This midnight may hold a new peak, which outlasts the week that made it.
         yield as_of.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
-
-
-def _ages(rules: Rules) -> Iterator[tuple[str, tuple[str, ...], Fraction, bool]]:
-    """Each age that is compared with a number of days, and whether it passes at that very age."""
-    yield (
-        "days_since_investigation",
-        (),
-        Fraction(rules.signals.silent_churn.no_investigation_for_days),
-        False,
-    )
-    for component in rules.signals.risk.components:
-        if MEASURES[component.metric][0] == "age":
-            for band in component.bands:
-                yield component.metric, (), band.than, band.comparison in _AT_ONCE
-    cases = (case.when for case in rules.signals.interventions)
-    playbooks = (playbook.when for playbook in rules.playbooks.values())
-    for condition in chain.from_iterable(chain(cases, playbooks)):
-        if condition.is_age and isinstance(condition.than, Fraction):
-            at_once = condition.comparison in _AT_ONCE
-            yield condition.metric, condition.event_types, condition.than, at_once

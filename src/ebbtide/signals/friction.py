@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
+from ebbtide.signals.exact import compare, fraction
 from ebbtide.signals.facts import Facts, FrictionEvent
 from ebbtide.signals.rules import Rules, Weights
 
@@ -71,8 +72,11 @@ def _score_14d(facts: Facts, rules: Rules) -> Fraction:
     counts = facts.friction_14d
     if not counts:
         return _NOTHING
-    points = sum([weights.units.get(name, 0) * num for name, num in counts.items()])
-    return min(Fraction(points, weights.per_one), rules.signals.friction.cap_points_14d)
+    points = fraction(
+        sum([weights.units.get(name, 0) * num for name, num in counts.items()]), weights.per_one
+    )
+    cap = rules.signals.friction.cap_points_14d
+    return cap if compare(points, "above", cap) else points
 
 
 def _score_7d(events: tuple[FrictionEvent, ...], rules: Rules) -> Fraction:
@@ -81,7 +85,7 @@ def _score_7d(events: tuple[FrictionEvent, ...], rules: Rules) -> Fraction:
     caps, weights = rules.signals.friction, rules.friction_7d
     if len(events) > min(caps.cap_per_session, caps.cap_per_day):
         events = tuple(counted_events(events, rules))
-    return Fraction(sum([weights.units[one.event_type] for one in events]), weights.per_one)
+    return fraction(sum([weights.units[one.event_type] for one in events]), weights.per_one)
 
 
 def _top_type(events: tuple[FrictionEvent, ...], weights: Weights) -> str | None:

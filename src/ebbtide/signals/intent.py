@@ -133,12 +133,9 @@ def _evidence(case: IntentCase, facts: Facts, signed_up_at: datetime, provisiona
 
 def _first_action(facts: Facts) -> tuple[str, datetime] | tuple[None, None]:
     """The type that happened first, and when; at the same instant the alphabet decides."""
-    firsts = {
-        event_type: span.first_at
-        for event_type, span in facts.spans.items()
-        if event_type != API_CALL and not event_type.startswith("SUBSCRIPTION_")
-    }
-    if not firsts:
-        return None, None
-    at = min(firsts.values())
-    return min([event_type for event_type, first in firsts.items() if first == at]), at
+    found: tuple[datetime, str] | None = None
+    for event_type, span in facts.spans.items():
+        if found is None or (span.first_at <= found[0] and (span.first_at, event_type) < found):
+            if event_type != API_CALL and not event_type.startswith("SUBSCRIPTION_"):
+                found = span.first_at, event_type
+    return (None, None) if found is None else (found[1], found[0])

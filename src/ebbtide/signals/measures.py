@@ -8,7 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from ebbtide.catalog.condition import Condition
-from ebbtide.signals.compare import compare
+from ebbtide.signals.exact import compare
 from ebbtide.signals.facts import Economics, Facts
 from ebbtide.signals.friction import Friction
 from ebbtide.signals.margin import Margin, Period, compute_margin

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from ebbtide.catalog.playbook import LEVELS
 from ebbtide.catalog.signal import Component, RiskRule
-from ebbtide.signals.compare import compare
+from ebbtide.signals.exact import compare
 from ebbtide.signals.measures import Measured
 from ebbtide.signals.playbooks import Match
 
 #: What kind of number the strength is; it is said wherever the number is shown.
 KIND = "heuristic"
 INSUFFICIENT_DATA = "insufficient_data"
+_RANK = {level: rank for rank, level in enumerate(LEVELS)}  # the worst is 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +56,25 @@ def compute_risk(measured: Measured, matches: Sequence[Match], status: str) -> R
     strength = sum([reason.weight for reason in components])
     level = None
     if matches or components or _is_anything_known(measured):
-        level = worst(level_of(strength, rule), *(match.risk_level for match in matches))
-    # A playbook comes before a component of the same weight; sorting keeps the order of equals.
-    playbooks = (
-        RiskReason("playbook", one.playbook_id, rule.threshold(one.risk_level), one.reason)
-        for one in matches
-    )
-    reasons = sorted((*playbooks, *components), key=lambda reason: -reason.weight)
+        level = worst(level_of(strength, rule), *[match.risk_level for match in matches])
+    reasons: list[RiskReason] = []
+    if matches or components:
+        # A playbook stands before a component of equal weight; sorting keeps equals in order.
+        playbooks = [
+            RiskReason("playbook", one.playbook_id, rule.threshold(one.risk_level), one.reason)
+            for one in matches
+        ]
+        reasons = sorted([*playbooks, *components], key=lambda reason: -reason.weight)
     return Risk(
         risk_level=level,
         risk_level_reason=INSUFFICIENT_DATA if level is None else None,
         risk_signal_strength=strength,
         components=components,
         primary_risk_reason=reasons[0].text if reasons else None,
-        secondary_signals=tuple(reason.text for reason in reasons[1:]),
+        secondary_signals=tuple([reason.text for reason in reasons[1:]]),
         is_on_list=status == "active"
         and level is not None
-        and LEVELS.index(level) <= LEVELS.index(rule.listed_from),
+        and _RANK[level] <= _RANK[rule.listed_from],
     )
 
 
@@ -85,7 +88,7 @@ def level_of(strength: int, rule: RiskRule) -> str:
 
 def worst(*levels: str) -> str:
     """The worst of some levels."""
-    return min(levels, key=LEVELS.index)
+    return min(levels, key=_RANK.__getitem__)
 
 
 def _is_anything_known(measured: Measured) -> bool:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain
+from typing import NamedTuple
 
+from ebbtide.catalog.condition import MEASURES
 from ebbtide.catalog.loader import Catalog
 from ebbtide.catalog.playbook import Playbook
 from ebbtide.catalog.signal import Signals
 from ebbtide.domain.errors import CatalogError
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,14 @@ class Weights:
         return cls(units, per_one)
 
 
+class Age(NamedTuple):
+    """An age that some rule compares, and how old it is when the comparison turns out otherwise."""
+
+    metric: str
+    event_types: tuple[str, ...]
+    passes_after: timedelta
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """Definitions of signals; the same for all tenants."""
@@ -39,6 +53,7 @@ class Rules:
     stickiness_tenths: tuple[int, int, int]  # of a view, a replay, an export
     friction_14d: Weights  # friction/1, by event type
     friction_7d: Weights  # friction/2, by event type
+    ages: tuple[Age, ...]  # what changes by time alone, each once
 
 
 def read_rules(catalog: Catalog) -> Rules:
@@ -90,7 +105,29 @@ def make_rules(
         stickiness_tenths=(view, replay, export),
         friction_14d=Weights.of(friction_14d),
         friction_7d=Weights.of(friction_7d),
+        ages=tuple(dict.fromkeys(_ages(signals, playbooks))),
     )
+
+
+def _ages(signals: Signals, playbooks: Mapping[str, Playbook]) -> Iterator[Age]:
+    days = Fraction(signals.silent_churn.no_investigation_for_days)
+    yield Age("days_since_investigation", (), _passes_after("above", days))
+    for component in signals.risk.components:
+        if MEASURES[component.metric][0] == "age":
+            for band in component.bands:
+                yield Age(component.metric, (), _passes_after(band.comparison, band.than))
+    cases = (case.when for case in signals.interventions)
+    books = (playbook.when for playbook in playbooks.values())
+    for one in chain.from_iterable(chain(cases, books)):
+        if one.is_age and isinstance(one.than, Fraction):
+            yield Age(one.metric, one.event_types, _passes_after(one.comparison, one.than))
+
+
+def _passes_after(comparison: str, days: Fraction) -> timedelta:
+    length = days * (timedelta(days=1) // _MICROSECOND)
+    # "below" and "at_least" change at that very age, the others with the next microsecond.
+    at_once = comparison in ("below", "at_least")
+    return (math.ceil(length) if at_once else math.floor(length) + 1) * _MICROSECOND
 
 
 def _weights(catalog: Catalog, metric: str) -> Mapping[str, Decimal | Fraction | int]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from functools import lru_cache
 
-from ebbtide.signals.compare import compare
+from ebbtide.signals.exact import compare, fraction
 from ebbtide.signals.facts import DAY, INVESTIGATION_TYPES, Actions, Facts
 from ebbtide.signals.rules import Rules
 
@@ -44,16 +43,16 @@ def compute_stickiness(facts: Facts, as_of: datetime, rules: Rules) -> Stickines
     base_us = base_length_us(facts, as_of)
     delta = None
     if tenths_30d:
-        delta = Fraction(tenths_7d * base_us, tenths_30d * _WEEK_US)
+        delta = fraction(tenths_7d * base_us, tenths_30d * _WEEK_US)
     return Stickiness(
-        stickiness_7d=_in_tenths(tenths_7d),
-        stickiness_30d=Fraction(tenths_30d * _WEEK_US, 10 * base_us),
+        stickiness_7d=fraction(tenths_7d, 10),
+        stickiness_30d=fraction(tenths_30d * _WEEK_US, 10 * base_us),
         stickiness_delta=delta,
         delta_reason=NO_ACTIVITY if delta is None else None,
         stickiness_trend=_trend(delta, facts, rules),
         # What is older than 3 days counts half: full weight of 3 days, and half of the rest.
-        stickiness_decayed=Fraction(tenths_3d + tenths_7d, 20),
-        peak_stickiness=_in_tenths(max(facts.peak_tenths, tenths_7d)),
+        stickiness_decayed=fraction(tenths_3d + tenths_7d, 20),
+        peak_stickiness=fraction(max(facts.peak_tenths, tenths_7d), 10),
     )
 
 
@@ -68,12 +67,6 @@ def base_length_us(facts: Facts, as_of: datetime) -> int:
     """T, the part of 30 days in which there was a tenant, in microseconds."""
     age_us = (as_of - facts.first_event_at) // _MICROSECOND
     return min(_MONTH_US, max(_WEEK_US, age_us))
-
-
-@lru_cache(maxsize=4096)
-def _in_tenths(number: int) -> Fraction:
-    # Most tenants share a few small numbers, and making a fraction is dear.
-    return Fraction(number, 10)
 
 
 def _trend(delta: Fraction | None, facts: Facts, rules: Rules) -> str:
