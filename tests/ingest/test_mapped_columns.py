@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 from ebbtide.catalog.loader import load_catalog
 from ebbtide.catalog.mapping import SourceMapping, load_mapping
 from ebbtide.domain.event import Event
+from ebbtide.domain.quarantine import QuarantineEntry
 from ebbtide.ingest.bulk_table import check_table, read_rows
 from ebbtide.ingest.file_reader import Chunk
 from ebbtide.ingest.import_table import import_table
+from ebbtide.ingest.imported_row import ImportedRowReader
 from ebbtide.ingest.mapped_columns import map_columns
+from ebbtide.ingest.source_rows import SourceTable
 from ebbtide.ingest.translate import UNMAPPED, translate
 from ebbtide.ingest.validate import Validator
 
@@ -226,7 +229,7 @@ def test_columns_say_what_records_say(
     mapping = mappings[name]
     lines = np.arange(1, table.num_rows + 1)
 
-    made = import_table(Chunk(0, 0, table, lines), mapping)
+    made = import_table(Chunk(0, 0, table, lines, source=SourceTable(table, lines)), mapping)
 
     sent = check_table(made.table)
     places = {line: at for at, line in enumerate(sent.column("line").to_pylist())}
@@ -248,6 +251,29 @@ def test_columns_say_what_records_say(
         else:
             assert judged(record.fields) == judged(as_json(expected))
     assert made.num_skipped == num_skipped
+
+
+@pytest.mark.parametrize("name", sorted(MAPPINGS))
+@settings(max_examples=100, deadline=None)
+@given(table=tables())
+def test_what_quarantine_keeps_of_a_row_is_read_again_as_the_row(
+    mappings: dict[str, SourceMapping], name: str, table: pa.Table
+) -> None:
+    mapping = mappings[name]
+    lines = np.arange(1, table.num_rows + 1)
+    kept = SourceTable(table, lines).raw(lines.tolist())
+    reader = ImportedRowReader(load_catalog())
+
+    for line, row in enumerate(table.to_pylist(), start=1):
+        entry = QuarantineEntry(NOW, "import", "conflict", kept[line], file="f.parquet", line=line)
+        record = reader.reread(entry, mapping)
+        expected = translate(mapping, row)
+        if expected is None:
+            assert record.reason == UNMAPPED
+        elif has_nan(expected):
+            assert record.fields != expected, "a NaN becomes a word, never nothing"
+        else:
+            assert judged(record.fields) == judged(as_json(expected))
 
 
 def test_the_usual_file_needs_no_records(mappings: dict[str, SourceMapping]) -> None:
