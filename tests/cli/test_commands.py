@@ -248,9 +248,7 @@ def test_waiting_events_are_listed_released_and_given_up(ebbtide: Command) -> No
     first = body["items"][0]["id"]
     assert json.loads(ebbtide("quarantine", "release", str(first), "--json", code=2))["tried"] == 1
     assert ebbtide("quarantine", "discard", str(first)) == "Discarded 1.\n"
-    assert ebbtide("quarantine", "release", str(first)) == (
-        "Tried 0: released 0, 0 still wait.\n"
-    )
+    assert ebbtide("quarantine", "release", str(first)) == ("Tried 0: released 0, 0 still wait.\n")
     assert ebbtide.json("quarantine", "list")["total"] == 3
     check_folder(ebbtide)
 
