@@ -115,7 +115,8 @@ def test_a_name_that_cannot_be_shown_is_refused(name: str) -> None:
 
 def test_scopes_are_read_from_words() -> None:
     assert parse_scopes(["read", "jobs:run"]) == {Scope.READ, Scope.JOBS_RUN}
-    with pytest.raises(ValueError, match="'write'; known are ingest, read, jobs:run, admin"):
+    known = "ingest, read, jobs:run, interventions:write, admin"
+    with pytest.raises(ValueError, match=f"'write'; known are {known}"):
         parse_scopes(["read", "write"])
     with pytest.raises(ValueError, match="at least one"):
         parse_scopes([])
