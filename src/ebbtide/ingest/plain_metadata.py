@@ -86,12 +86,16 @@ def plain_metadata(
         for column in columns.values():
             plain &= ~has_text | is_null(column)
         rows = np.flatnonzero(has_text & plain)
-        for read in _read_texts(texts, rows, type_codes, rules):
-            json = pc.if_else(pa.array(read.plain), read.text, json)
-            promoted = {name: pc.coalesce(read.promoted[name], promoted[name]) for name in promoted}
-            has_text &= ~read.plain  # these are settled
-            names_cost |= read.text_names_cost
-        plain &= ~has_text
+        read = _read_texts(texts, rows, type_codes, rules)
+        json = pc.if_else(pa.array(read.plain), read.text, json)
+        promoted = {
+            name: column
+            if promoted[name].null_count == len(column)
+            else pc.coalesce(column, promoted[name])
+            for name, column in read.promoted.items()
+        }
+        names_cost = read.text_names_cost
+        plain &= ~has_text | read.plain
     sizes = pc.binary_length(json).to_numpy(False)
     return PlainMetadata(plain & (sizes <= METADATA_MAX_BYTES), json, promoted, names_cost)
 
@@ -247,25 +251,103 @@ def _read_texts(
     rows: npt.NDArray[np.int64],
     type_codes: Codes,
     rules: Sequence[TypeRules],
-) -> Iterator[PlainMetadata]:
-    """Read the metadata texts of some rows: in columns per event type, then one by one.
+) -> PlainMetadata:
+    """Read the metadata texts of some rows, each text once where many are the same.
 
     Returns:
-        What each way of reading settled, over all rows of the batch; null in all other rows.
+        What was settled, over all rows of the batch; null in all other rows.
     """
-    distinct = pc.count_distinct(texts.take(pa.array(rows))).as_py()
-    if distinct > len(rows) // _FEW_DISTINCT:
-        left = np.zeros(len(texts), np.bool_)
-        left[rows] = True
-        for code, rule in enumerate(rules):
-            group = rows[type_codes[rows] == code]
-            read = _read_as_columns(texts.take(pa.array(group)), rule) if len(group) else None
-            if read is not None:
-                left[group[read.plain]] = False
-                yield _spread_out(read, group, len(texts))
-        rows = np.flatnonzero(left)
-    if len(rows):
-        yield _read_distinct(texts, rows, type_codes, rules)
+    found = _Found(len(texts))
+    coded = texts.take(pa.array(rows)).dictionary_encode()
+    if len(coded.dictionary) > len(rows) // _FEW_DISTINCT:
+        for read, part in _read_each(texts, rows, type_codes, rules):
+            found.add(read, part, np.arange(len(part)))
+        return found.spread_out()
+    pairs = coded.indices.to_numpy(False).astype(np.int64) * len(rules) + type_codes[rows]
+    distinct, pair_of_row = np.unique(pairs, return_inverse=True)
+    text_codes, codes = np.divmod(distinct, max(len(rules), 1))
+    each_text = coded.dictionary.take(pa.array(text_codes))
+    every = np.arange(len(distinct))
+    for read, part in _read_each(each_text, every, codes.astype(np.int32), rules):
+        place_of_pair = np.full(len(distinct), -1, np.int64)
+        place_of_pair[part] = np.arange(len(part))
+        places = place_of_pair[pair_of_row]
+        here = places >= 0
+        found.add(read, rows[here], places[here])
+    return found.spread_out()
+
+
+class _Found:
+    """What several ways of reading settled, and for which rows of the batch."""
+
+    def __init__(self, num_rows: int) -> None:
+        self._place_of_row = np.full(num_rows, -1, np.int64)
+        self._reads: list[PlainMetadata] = []
+        self._num = 0
+
+    def add(
+        self, read: PlainMetadata, rows: npt.NDArray[np.int64], places: npt.NDArray[np.int64]
+    ) -> None:
+        """Take what is plain of a reading.
+
+        Args:
+            rows: positions in the batch.
+            places: for each of them, its position in ``read``.
+        """
+        settled = read.plain[places]
+        self._place_of_row[rows[settled]] = self._num + places[settled]
+        self._reads.append(read)
+        self._num += len(read.plain)
+
+    def spread_out(self) -> PlainMetadata:
+        """All of it over the rows of the batch, null where nothing was settled."""
+        places = self._place_of_row
+        plain = places >= 0
+        if not plain.any():
+            texts, promoted = pa.nulls(len(places), _text), _nothing_promoted(len(places))
+            return PlainMetadata(plain, texts, promoted, np.zeros(len(places), np.bool_))
+        where = pa.array(places, mask=~plain)
+        promoted = _nothing_promoted(len(places))
+        for name in promoted:
+            columns = [read.promoted[name] for read in self._reads]
+            if any(column.null_count < len(column) for column in columns):
+                promoted[name] = pa.concat_arrays(columns).take(where)
+        names_cost = np.concatenate([read.text_names_cost for read in self._reads])
+        return PlainMetadata(
+            plain,
+            pa.concat_arrays([read.text for read in self._reads]).take(where),
+            promoted,
+            plain & names_cost[places],
+        )
+
+
+def _nothing_promoted(num_rows: int) -> dict[str, pa.Array]:
+    return {name: pa.nulls(num_rows, EVENT_SCHEMA.field(name).type) for name in PROMOTED_METADATA}
+
+
+def _read_each(
+    texts: pa.Array,
+    rows: npt.NDArray[np.int64],
+    type_codes: Codes,
+    rules: Sequence[TypeRules],
+) -> Iterator[tuple[PlainMetadata, npt.NDArray[np.int64]]]:
+    """Read some texts: in columns per event type, then what is left one by one.
+
+    Returns:
+        What was settled, and the rows that it is about.
+    """
+    left = []
+    for code, rule in enumerate(rules):
+        group = rows[type_codes[rows] == code]
+        read = _read_as_columns(texts.take(pa.array(group)), rule) if len(group) else None
+        if read is None:
+            left.append(group)
+        else:
+            yield read, group
+            left.append(group[~read.plain])
+    others = np.concatenate(left) if left else rows
+    if len(others):
+        yield _read_one_by_one(texts.take(pa.array(others)), type_codes[others], rules), others
 
 
 def _read_as_columns(texts: pa.Array, rule: TypeRules) -> PlainMetadata | None:
@@ -311,56 +393,28 @@ def _parsed(lines: bytes, schema: pa.Schema | None = None) -> pa.Table | None:
     return table
 
 
-def _spread_out(read: PlainMetadata, group: npt.NDArray[np.int64], num_rows: int) -> PlainMetadata:
-    """What was read of some rows as columns over all rows, null where nothing was settled."""
-    rows = group[read.plain]
-    place_of_row = np.full(num_rows, -1, np.int64)
-    place_of_row[rows] = np.flatnonzero(read.plain)
-    where = pa.array(place_of_row, mask=place_of_row < 0)
-    names_cost = np.zeros(num_rows, np.bool_)
-    names_cost[rows] = read.text_names_cost[read.plain]
-    return PlainMetadata(
-        place_of_row >= 0,
-        read.text.take(where),
-        {name: column.take(where) for name, column in read.promoted.items()},
-        names_cost,
-    )
-
-
-def _read_distinct(
-    texts: pa.Array,
-    rows: npt.NDArray[np.int64],
-    type_codes: Codes,
-    rules: Sequence[TypeRules],
+def _read_one_by_one(
+    texts: pa.Array, type_codes: Codes, rules: Sequence[TypeRules]
 ) -> PlainMetadata:
-    """Read each distinct pair of type and text once."""
-    coded = texts.take(pa.array(rows)).dictionary_encode()
-    pairs = coded.indices.to_numpy(False).astype(np.int64) * len(rules) + type_codes[rows]
-    distinct, places = np.unique(pairs, return_inverse=True)
-    dictionary = coded.dictionary.to_pylist()
     json: list[str | None] = []
     promoted: list[Sequence[Any]] = []
-    names_cost = np.zeros(len(distinct), np.bool_)
+    names_cost = np.zeros(len(texts), np.bool_)
     nothing = (None,) * len(PROMOTED_METADATA)
-    for at, pair in enumerate(distinct.tolist()):
-        text_code, type_code = divmod(pair, len(rules))
-        read = _read_text(dictionary[text_code], rules[type_code])
+    for at, (text, code) in enumerate(zip(texts.to_pylist(), type_codes.tolist(), strict=True)):
+        read = _read_text(text, rules[code])
         json.append(None if read is None else read[0])
         promoted.append(nothing if read is None else read[1])
         names_cost[at] = read is not None and read[2]
-    values = list(zip(*promoted, strict=True)) or [()] * len(PROMOTED_METADATA)
-    where = pa.array(places)
-    good = np.array([one is not None for one in json], np.bool_)
-    of_rows = PlainMetadata(
-        good[places],
-        pa.array(json, _text).take(where),
+    values = zip(*promoted, strict=True)
+    return PlainMetadata(
+        np.array([one is not None for one in json], np.bool_),
+        pa.array(json, _text),
         {
-            name: pa.array(column, EVENT_SCHEMA.field(name).type).take(where)
+            name: pa.array(column, EVENT_SCHEMA.field(name).type)
             for name, column in zip(PROMOTED_METADATA, values, strict=True)
         },
-        names_cost[places],
+        names_cost,
     )
-    return _spread_out(of_rows, rows, len(texts))
 
 
 def _read_text(text: str, rules: TypeRules) -> tuple[str, Sequence[Any], bool] | None:
