@@ -1,4 +1,4 @@
-"""``make chaos``: kill -9 under load, fsync before the answer, a full disk; figures as JSON.
+"""``make chaos``: kill -9 under load, fsync before the answer, a full disk, a race for slots.
 
 Everything runs on loopback, is bounded, and stops by itself.
 """
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import disk_full, fsync_check, kills
+from benchmarks import disk_full, fsync_check, kills, slot_race
 from benchmarks.databases import throwaway_postgres
 from benchmarks.results import save
 from benchmarks.server_process import ServerProcess
@@ -58,7 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="per engine")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--only", choices=["duckdb", "postgres", "fsync", "disk"])
+    parser.add_argument("--only", choices=["duckdb", "postgres", "fsync", "disk", "slots"])
     given = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="ebbtide-chaos-"))
     report: dict[str, Any] = {}
@@ -80,6 +80,13 @@ def main() -> int:
             report["fsync_before_answer"] = fsync_run(work, broken)
         if given.only in (None, "disk"):
             report["disk_full"] = disk_run(work, broken)
+        if given.only in (None, "slots"):
+            for engine in ("sqlite", "postgresql"):
+                print(f"8 processes race for 200 slots, {engine}, seed {given.seed}", flush=True)
+                race = slot_race.race_on(engine, 8, 200, 60, given.seed)
+                report[f"slots_{engine}"] = race
+                if slot_race.is_broken(race):
+                    broken.append(f"slots on {engine}")
     finally:
         shutil.rmtree(work, ignore_errors=True)
     for name, figures in report.items():
