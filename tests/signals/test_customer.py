@@ -188,6 +188,22 @@ def _none_last(moment: datetime | None) -> datetime:
         ([Happened(NOW - 20 * DAY, "API_CALL_RECEIVED")], NOW + DAY),  # one full day more
         ([Happened(NOW - 20 * DAY, "LOGIN"), Happened(NOW, VIEW)], NOW + TICK),  # young: its base
         ([Happened(NOW - 90 * DAY, "LOGIN"), Happened(NOW, VIEW)], NOW + DAY / 2),  # new peak
+        (  # its base begins to grow before its sign-up is a week old
+            [
+                Happened(NOW - 6 * DAY, "LOGIN"),
+                Happened(NOW - DAY, "SUBSCRIPTION_STARTED"),
+                Happened(NOW - DAY / 2, VIEW),
+            ],
+            NOW + DAY / 2,  # midnight, which may bring a peak, comes first
+        ),
+        (
+            [
+                Happened(NOW - 6.7 * DAY, "LOGIN"),
+                Happened(NOW - DAY, "SUBSCRIPTION_STARTED"),
+                Happened(NOW - DAY / 2, VIEW),
+            ],
+            NOW + 0.3 * DAY,
+        ),
         ([Happened(NOW - 90 * DAY, VIEW), Happened(NOW - 90 * DAY, "LOGIN")], NOW + DAY),
     ],
 )
@@ -203,6 +219,15 @@ def test_silence_begins_a_tick_after_7_days(rules: Rules) -> None:
     assert next_change_at(facts, NOW, rules) == NOW + TICK
     later = facts_of(events, NOW + TICK)
     assert assess(later, NOW + TICK, rules).silence.is_silent_churn
+
+
+def test_silence_ends_when_calls_are_48_hours_old(rules: Rules) -> None:
+    events = [Happened(NOW - 90 * DAY, VIEW), Happened(NOW - 47 * HOUR, "API_CALL_RECEIVED")]
+    facts = facts_of(events, NOW)
+    assert assess(facts, NOW, rules).silence.is_silent_churn
+    assert next_change_at(facts, NOW, rules) == NOW + HOUR
+    later = facts_of(events, NOW + HOUR)
+    assert not assess(later, NOW + HOUR, rules).silence.is_silent_churn
 
 
 def test_same_facts_same_answer(rules: Rules) -> None:
