@@ -243,6 +243,23 @@ def test_the_summary_counts_every_state_and_compares() -> None:
     assert found.difference is not None
     middle, low, high = found.difference
     assert middle == 0.5 and 0.2 < low < 0.5 < high < 0.75
+    assert found.verdict == "better than leaving them alone"
+
+
+def test_the_verdict_says_no_more_than_the_bounds() -> None:
+    def verdict(num_success: int) -> str:
+        rows = []
+        for n in range(20):
+            effect = Effect.SUCCESS if n < num_success else Effect.FAILURE
+            done = row(n, T0, tenant=f"done-{n}").do(T0, T0, "k")
+            rows.append(close(done, "effect", (effect, T0)))
+            effect = Effect.SUCCESS if n < 10 else Effect.FAILURE
+            rows.append(close(row(n, T0, tenant=f"alone-{n}"), "alone_effect", (effect, T0)))
+        return summarise("silent_churn", rows).verdict
+
+    assert verdict(11) == "no clear difference"
+    assert verdict(0) == "worse than leaving them alone"
+    assert summarise("silent_churn", []).verdict == "not enough data yet"
 
 
 def test_a_customer_who_goes_back_and_forth_counts_once() -> None:

@@ -38,10 +38,15 @@ def suggestion(tenant: str = "acme", rule: str = "silent_churn", **more: Any) ->
 
 
 def record(
-    store: StateStore, new: list[Suggestion], changed: list[Intervention] | None = None
+    store: StateStore,
+    new: list[Suggestion],
+    changed: list[Intervention] | None = None,
+    at: datetime = T0,
 ) -> int:
     with store._database.write() as transaction:
-        return store.interventions.record(transaction, [(one, T0) for one in new], changed or [])
+        return store.interventions.record(
+            transaction, [(one, T0) for one in new], changed or [], at
+        )
 
 
 def newest(store: StateStore) -> Intervention:
@@ -110,6 +115,15 @@ def test_a_measure_of_a_moment_that_was_taken_back_is_dropped(store: StateStore)
     change(store, lambda one: one.undo(T0, "k"))
     record(store, [], [replace(done, effect=Effect.SUCCESS, effect_closed_at=T0)])
     assert store.interventions.get(done.id).effect is None
+
+
+def test_a_moment_before_the_newest_one_changes_nothing(store: StateStore) -> None:
+    assert store.interventions.evaluated_at() is None
+    assert record(store, [suggestion()], at=T0 + DAY) == 1
+    seen = newest(store)
+    assert record(store, [suggestion("globex")], [seen.end(T0)], at=T0) == 0
+    assert store.interventions.list_newest(ANY) == [seen]
+    assert store.interventions.evaluated_at() == T0 + DAY
 
 
 def test_pages_and_filters(store: StateStore) -> None:

@@ -135,6 +135,16 @@ class Summary:
     left_alone: Rate
     difference: tuple[float, float, float] | None
 
+    @property
+    def verdict(self) -> str:
+        """What the comparison says in words, and no more than it can say."""
+        if self.difference is None:
+            return "not enough data yet"
+        _, low, high = self.difference
+        if low > 0:
+            return "better than leaving them alone"
+        return "worse than leaving them alone" if high < 0 else "no clear difference"
+
 
 def wilson(num_success: int, num: int) -> tuple[float, float]:
     """The 90 % score interval of a rate (Wilson), which stays inside 0 to 1 for small numbers.

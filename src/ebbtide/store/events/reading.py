@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -35,6 +36,8 @@ class EventFilter:
     since: datetime | None = None
     as_of: datetime | None = None
     known_at: datetime | None = None
+    event_types: Collection[str] | None = None  # any of these
+    session_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +68,9 @@ def read_events(
     Raises:
         BadRequest: the cursor is not one of ours.
     """
-    texts = (meant.tenant_id, meant.event_type, meant.event_id, meant.user_id)
-    if any("\0" in text for text in texts if text is not None):
-        return EventPage([], None)  # no stored text has one, and PostgreSQL refuses to be asked
-    conditions = []
-    params: dict[str, Any] = {}
-    for column, value in (
-        ("tenant_id", meant.tenant_id),
-        ("event_type", meant.event_type),
-        ("user_id", meant.user_id),
-    ):
-        if value is not None:
-            conditions.append(f"{column} = :{column}")
-            params[column] = value
-    if meant.event_id is not None:
-        conditions.append("event_uuid = :event_uuid")
-        params["event_uuid"] = to_uuid_text(meant.event_id)
-    conditions.append("timestamp > :since")
-    params["since"] = meant.since or EPOCH.replace(year=1969)
-    if meant.as_of is not None:
-        conditions.append("timestamp <= :as_of")
-        params["as_of"] = meant.as_of
-    if meant.known_at is not None:
-        conditions.append("received_at <= :known_at")
-        params["known_at"] = meant.known_at
+    conditions, params = _conditions(meant)
+    if not conditions:
+        return EventPage([], None)
     if cursor is not None:
         moment, uuid = _read_cursor(cursor)
         conditions.append("(timestamp < :at OR (timestamp = :at AND event_uuid < :after))")
@@ -101,6 +83,51 @@ def read_events(
     events = [Event(row[0], row[1] or row[0], *row[2:]) for row in rows[:limit]]
     more = len(rows) > limit
     return EventPage(events, _write_cursor(events[-1]) if more else None)
+
+
+def count_events(store: EventStore, meant: EventFilter) -> int:
+    """How many events are meant, on all pages."""
+    conditions, params = _conditions(meant)
+    if not conditions:
+        return 0
+    text = f"SELECT COUNT(*) FROM events WHERE {' AND '.join(conditions)}"
+    return int(store.query(text, params)[0][0])
+
+
+def _conditions(meant: EventFilter) -> tuple[list[str], dict[str, Any]]:
+    """The filter as portable SQL with its parameters; empty when nothing can match."""
+    exact = {
+        "tenant_id": meant.tenant_id,
+        "event_type": meant.event_type,
+        "user_id": meant.user_id,
+        "session_id": meant.session_id,
+    }
+    texts = [*exact.values(), meant.event_id]
+    if any("\0" in text for text in texts if text is not None):
+        return [], {}  # no stored text has one, and PostgreSQL refuses to be asked
+    conditions = []
+    params: dict[str, Any] = {}
+    for column, value in exact.items():
+        if value is not None:
+            conditions.append(f"{column} = :{column}")
+            params[column] = value
+    if meant.event_types is not None:
+        if not meant.event_types:
+            return [], {}
+        conditions.append("event_type IN (:event_types)")
+        params["event_types"] = sorted(meant.event_types)
+    if meant.event_id is not None:
+        conditions.append("event_uuid = :event_uuid")
+        params["event_uuid"] = to_uuid_text(meant.event_id)
+    conditions.append("timestamp > :since")
+    params["since"] = meant.since or EPOCH.replace(year=1969)
+    if meant.as_of is not None:
+        conditions.append("timestamp <= :as_of")
+        params["as_of"] = meant.as_of
+    if meant.known_at is not None:
+        conditions.append("received_at <= :known_at")
+        params["known_at"] = meant.known_at
+    return conditions, params
 
 
 def to_json(event: Event) -> dict[str, Any]:

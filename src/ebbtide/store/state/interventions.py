@@ -19,10 +19,12 @@ from ebbtide.domain.intervention import (
     State,
     Suggestion,
 )
+from ebbtide.domain.time import format_instant, parse_instant
 from ebbtide.store.state.database import Database, Transaction
-from ebbtide.store.state.tables import INTERVENTIONS
+from ebbtide.store.state.tables import INTERVENTIONS, SETTINGS
 
 ID_MAX = 2**63 - 1
+_EVALUATED_AT = "interventions.evaluated_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,11 @@ class Interventions:
         """Every row of any playbook, oldest first: what summaries are made of."""
         return self._all(INTERVENTIONS.c.playbook_id.is_not(None))
 
+    def evaluated_at(self) -> datetime | None:
+        """The newest moment that was evaluated; None before the first."""
+        with self._database.read() as connection:
+            return _evaluated_at(connection)
+
     def change(
         self, intervention_id: int, step: Callable[[Intervention], Intervention]
     ) -> Intervention:
@@ -113,6 +120,7 @@ class Interventions:
         transaction: Transaction,
         new: Iterable[tuple[Suggestion, datetime]],
         changed: Iterable[Intervention],
+        as_of: datetime,
     ) -> int:
         """Add suggestions and keep what time did to others, inside a transaction of the caller.
 
@@ -120,11 +128,23 @@ class Interventions:
             new: suggestions with the moment from which they are made. One whose like is open
                 already is left out.
             changed: rows as time left them; what people did to them since they were read stays.
+            as_of: the moment that was evaluated. Nothing is written when a later one was.
 
         Returns:
             How many suggestions were added.
         """
         self._database.take_turn(transaction, "interventions")
+        evaluated_at = _evaluated_at(transaction)
+        if evaluated_at is not None and as_of < evaluated_at:
+            return 0
+        setting = self._database.insert(SETTINGS).values(
+            name=_EVALUATED_AT, value=format_instant(as_of)
+        )
+        transaction.execute(
+            setting.on_conflict_do_update(
+                index_elements=[SETTINGS.c.name], set_={"value": setting.excluded.value}
+            )
+        )
         for row in changed:
             now = _find(transaction, row.id)
             if now is not None:
@@ -165,6 +185,12 @@ def save(connection: sa.Connection, rows: Iterable[Intervention]) -> None:
         connection.execute(
             sa.update(INTERVENTIONS).where(INTERVENTIONS.c.id == row.id).values(values)
         )
+
+
+def _evaluated_at(connection: sa.Connection) -> datetime | None:
+    query = sa.select(SETTINGS.c.value).where(SETTINGS.c.name == _EVALUATED_AT)
+    text = connection.scalar(query)
+    return None if text is None else parse_instant(text)
 
 
 def _conditions(meant: InterventionFilter) -> list[sa.ColumnElement[bool]]:
