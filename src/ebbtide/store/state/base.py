@@ -16,14 +16,17 @@ import sqlalchemy as sa
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.store.state.database import Database
 from ebbtide.store.state.imports import Imports
+from ebbtide.store.state.interventions import Interventions
 from ebbtide.store.state.keys import Keys
 from ebbtide.store.state.migrate import migrate
 from ebbtide.store.state.quarantine import Quarantine
 from ebbtide.store.state.runs import Runs
+from ebbtide.store.state.scores import Scores, forget
 from ebbtide.store.state.settings import Settings
 from ebbtide.store.state.tables import (
     API_KEYS,
     ERASURES,
+    INTERVENTIONS,
     JOB_FAILED_TENANTS,
     QUARANTINE,
     TENANTS,
@@ -56,6 +59,8 @@ class StateStore:
         self.imports = Imports(database)
         self.settings = Settings(database)
         self.runs = Runs(database)
+        self.scores = Scores(database)
+        self.interventions = Interventions(database)
 
     @property
     def engine(self) -> str:
@@ -101,6 +106,8 @@ class StateStore:
             connection.execute(
                 sa.delete(JOB_FAILED_TENANTS).where(JOB_FAILED_TENANTS.c.tenant_uuid == uuid)
             )
+            connection.execute(sa.delete(INTERVENTIONS).where(INTERVENTIONS.c.tenant_uuid == uuid))
+            forget(connection, self._database, uuid)
             connection.execute(sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == uuid))
             connection.execute(
                 insert.on_conflict_do_update(
