@@ -190,14 +190,6 @@ def _none_last(moment: datetime | None) -> datetime:
         ([Happened(NOW - 90 * DAY, "LOGIN"), Happened(NOW, VIEW)], NOW + DAY / 2),  # new peak
         (  # its base begins to grow before its sign-up is a week old
             [
-                Happened(NOW - 6 * DAY, "LOGIN"),
-                Happened(NOW - DAY, "SUBSCRIPTION_STARTED"),
-                Happened(NOW - DAY / 2, VIEW),
-            ],
-            NOW + DAY / 2,  # midnight, which may bring a peak, comes first
-        ),
-        (
-            [
                 Happened(NOW - 6.7 * DAY, "LOGIN"),
                 Happened(NOW - DAY, "SUBSCRIPTION_STARTED"),
                 Happened(NOW - DAY / 2, VIEW),
