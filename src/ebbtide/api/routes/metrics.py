@@ -15,7 +15,9 @@ from ebbtide import __version__
 from ebbtide.api.auth import admit
 from ebbtide.api.services import Services, services_of
 from ebbtide.domain.errors import EbbtideError, Forbidden
+from ebbtide.domain.job_run import AlertKind, RunStatus
 from ebbtide.domain.keys import Scope
+from ebbtide.store.state.runs import Tally
 
 
 async def metrics(request: Request) -> Response:
@@ -78,6 +80,7 @@ class _Collector:
                 "Bytes of the event store on disk.",
                 value=size,
             )
+        yield from _jobs(services)
         build = GaugeMetricFamily("ebbtide_build_info", "The running version.", labels=["version"])
         build.add_metric([__version__], 1)
         yield build
@@ -96,3 +99,37 @@ def _size(services: Services) -> int | None:
         return services.events.storage_bytes()
     except EbbtideError:
         return None
+
+
+def _jobs(services: Services) -> Iterator[Metric]:
+    """What the run log says: of all processes, and since it began."""
+    runs = CounterMetricFamily(
+        "ebbtide_job_runs", "Runs that ended, by status.", labels=["job", "status"]
+    )
+    alerts = CounterMetricFamily(
+        "ebbtide_job_alerts",
+        "Runs that somebody should know about, by kind.",
+        labels=["job", "kind"],
+    )
+    running = GaugeMetricFamily("ebbtide_job_running", "1 while it runs, else 0.", labels=["job"])
+    newest = GaugeMetricFamily(
+        "ebbtide_job_last_result_timestamp_seconds",
+        "When results were written last; left out for a job that never came through.",
+        labels=["job"],
+    )
+    try:
+        tally = services.state.runs.tally()
+    except EbbtideError:
+        return  # ebbtide_store_up says so
+    for job in services.runner.jobs:
+        of = tally.get(job, Tally({}, {}, None))
+        for status in RunStatus:
+            if status is RunStatus.RUNNING:
+                running.add_metric([job], of.runs.get(status, 0))
+            else:
+                runs.add_metric([job, status], of.runs.get(status, 0))
+        for kind in AlertKind:
+            alerts.add_metric([job, kind], of.alerts.get(kind, 0))
+        if of.last_result_at is not None:
+            newest.add_metric([job], of.last_result_at.timestamp())
+    yield from (runs, alerts, running, newest)
