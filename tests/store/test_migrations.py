@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
+import duckdb
+import psycopg
 import pytest
-from event_factory import make_event, stored_ids
+from event_factory import NOON, make_event, stored_ids
 from homes import Home
 
 from ebbtide.domain.errors import MigrationError, SchemaTooNew
 from ebbtide.domain.event import Outcome
 from ebbtide.store.events import migrations
-from ebbtide.store.events.base import to_batch
+from ebbtide.store.events.base import Change, split_statements, to_batch
 from ebbtide.store.events.migrations import Migration
+
+OLD_AT = NOON - timedelta(seconds=1)
 
 #: The folder under store/events/schema of each engine word.
 FOLDERS = {"duckdb": "duckdb", "postgres": "postgres", "chdb": "clickhouse"}
@@ -71,23 +78,98 @@ def test_what_was_applied_is_on_record(empty_home: Home, steps: list[Migration])
     assert rows == [(step.number, step.name, step.checksum) for step in steps]
 
 
+#: An event and its sums, as a program of the first version stored them.
+_EVENT = (
+    "INSERT INTO events (event_uuid, timestamp, received_at, tenant_id, event_type, source,"
+    " metadata) VALUES ('{uuid}', '2026-03-12 11:59:59', '2026-03-12 12:00:00', '{tenant}',"
+    " 'LOGIN', 'test', '{{}}')"
+)
+_SUM = (
+    "INSERT INTO {table} (tenant_id, hour_end, event_type, num, num_cost, num_latency, first_at,"
+    " last_at, last_received_at) VALUES ('{tenant}', '2026-03-12 12:00:00', 'LOGIN', 1, 0, 0,"
+    " '2026-03-12 11:59:59', '2026-03-12 11:59:59', '2026-03-12 12:00:00')"
+)
+_SUM_TABLES = {
+    "duckdb": ("rollup_folded", "rollup_fresh"),
+    "postgres": ("event_rollup", "event_rollup"),
+    "chdb": (),  # the roll-up lies inside the events
+}
+_SCHEMA_TABLES = {
+    "duckdb": "CREATE TABLE ebbtide_schema (number INTEGER NOT NULL, name VARCHAR NOT NULL,"
+    " checksum VARCHAR NOT NULL)",
+    "postgres": "CREATE TABLE ebbtide_schema (number integer PRIMARY KEY, name text NOT NULL,"
+    " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+    "chdb": "CREATE TABLE ebbtide_schema (number UInt32, name String, checksum String)"
+    " ENGINE = MergeTree ORDER BY number",
+}
+OLD_TENANTS = ("old-1", "old-2")
+
+
+def lay_out(home: Home, steps: list[Migration]) -> None:
+    """Make the database of an earlier program, with an event of each old tenant."""
+    statements = [_SCHEMA_TABLES[home.engine]]
+    for step in steps:
+        statements += split_statements(step.sql)
+        statements.append(
+            "INSERT INTO ebbtide_schema (number, name, checksum)"
+            f" VALUES ({step.number}, '{step.name}', '{step.checksum}')"
+        )
+    for i, tenant in enumerate(OLD_TENANTS):
+        statements.append(_EVENT.format(uuid=make_event(tenant).event_uuid, tenant=tenant))
+        for table in _SUM_TABLES[home.engine][i : i + 1]:
+            statements.append(_SUM.format(table=table, tenant=tenant))
+    if home.engine == "duckdb":
+        with duckdb.connect(home.url) as con:
+            for statement in statements:
+                con.execute(statement)
+    elif home.engine == "postgres":
+        with psycopg.connect(home.url, autocommit=True, options="-c timezone=UTC") as postgres:
+            for statement in statements:
+                postgres.execute(statement)
+    else:
+        folder, _, database = home.url.removeprefix("chdb://").partition("?database=")
+        with closing(importlib.import_module("chdb").connect(folder)) as chdb:
+            for statement in [f"CREATE DATABASE {database}", f"USE {database}", *statements]:
+                chdb.query(statement)
+
+
 def test_every_earlier_version_comes_up_with_its_events(
     empty_home: Home, steps: list[Migration], ship: Ship
 ) -> None:
-    """One start per shipped version, each followed by two later versions."""
+    """A database of the first version, brought to this one, then to two later ones."""
     engine = empty_home.engine
     future = [later_step(engine, len(steps) + 1), later_step(engine, len(steps) + 2)]
-    everything = [*steps, *future]
+    lay_out(empty_home, steps[:1])
+    for known in range(len(steps), len(steps) + 3):
+        ship([*steps, *future][:known])
+        store = empty_home.open()
+        brought_up = [step.number for step in steps[1:]] if known == len(steps) else [known]
+        assert store.migrate() == brought_up
+        event = make_event(f"event of version {known}")
+        assert list(store.append(to_batch([event]))) == [Outcome.STORED]
+        store.close()
     store = empty_home.open()
-    for known in range(1, len(everything) + 1):
-        ship(everything[:known])
-        assert store.migrate() == [everything[known - 1].number]
-        if known >= len(steps):
-            event = make_event(f"event of version {known}")
-            assert list(store.append(to_batch([event]))) == [Outcome.STORED]
-        store = empty_home.reopen(store)
+    assert store.migrate() == []
     assert len(stored_ids(store)) == 3
-    assert store.query("SELECT SUM(num) FROM event_rollup") == [(3,)]
+    for tenant in OLD_TENANTS:
+        assert stored_ids(store, tenant) == [make_event(tenant).event_uuid]
+        again = make_event(tenant, tenant_id=tenant, timestamp=OLD_AT, received_at=NOON)
+        assert list(store.append(to_batch([again]))) == [Outcome.DUPLICATE]
+    assert store.query("SELECT SUM(num) FROM event_rollup") == [(5,)]
+
+
+def test_what_an_earlier_version_stored_counts_as_a_change_once(
+    empty_home: Home, steps: list[Migration]
+) -> None:
+    lay_out(empty_home, steps[:1])
+    store = empty_home.open()
+    store.migrate()
+    changes, since = store.changes(0)
+    assert changes == [Change(tenant, "LOGIN", OLD_AT, OLD_AT) for tenant in OLD_TENANTS]
+    assert store.changes(since) == ([], since)
+    store.append(to_batch([make_event(tenant_id="new")]))
+    store.maintain()
+    assert store.changes(since)[0] == [Change("new", "LOGIN", NOON, NOON)]
 
 
 def test_several_versions_are_made_up_at_once(

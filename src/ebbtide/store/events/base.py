@@ -18,7 +18,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +93,18 @@ class Durability:
     note: str
 
 
+class Change(NamedTuple):
+    """Events of one tenant and type that came in; when the first and the newest happened.
+
+    The two moments may reach further than what is new: hours are reported as a whole.
+    """
+
+    tenant_id: str
+    event_type: str
+    first_at: datetime
+    last_at: datetime
+
+
 class EventStore(ABC):
     """Append-only events with exactly-once identity, and portable SQL over them.
 
@@ -149,6 +161,22 @@ class EventStore(ABC):
     @abstractmethod
     def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The same read as one columnar table, for large answers."""
+
+    @abstractmethod
+    def changes(self, since: int) -> tuple[list[Change], int]:
+        """Whose events of which type were stored since an earlier call, and when they happened.
+
+        Every event that was committed between the call that returned ``since`` and this one is
+        covered by a row; events that were reported before may be covered again. Neither
+        ``timestamp`` nor ``received_at`` could tell: both are older than the commit. An erasure
+        is not reported.
+
+        Args:
+            since: what an earlier call on this database returned; 0 means everything.
+
+        Returns:
+            One row per tenant and type, in their order, and the next ``since``.
+        """
 
     @abstractmethod
     def erase_tenant(self, tenant_id: str) -> int:

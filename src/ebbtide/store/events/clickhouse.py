@@ -42,6 +42,7 @@ from ebbtide.domain.event import Outcome
 from ebbtide.store.events import migrations
 from ebbtide.store.events.base import (
     EVENT_COLUMNS,
+    Change,
     Durability,
     EventStore,
     Outcomes,
@@ -58,6 +59,9 @@ REWRITE_TIMEOUT_S = 3600
 UNLINK_WAIT_S = 15  # the engine cleans up every 1 to 5 s
 # Lookups of stored rows: a request's form field holds 128 KiB, and a UUID takes 39 characters.
 LOOKUP_ROWS = 2_000
+# The number of an insert: that of its writer, then its own. Writers follow one another.
+CHANGE_BITS = 32
+STORED_COLUMNS = (*EVENT_COLUMNS, "change_seq")
 # Keys read in one piece when the index is filled: about 40 MB of answer.
 LOAD_ROWS = 1_000_000
 
@@ -161,6 +165,8 @@ class ClickHouseEventStore(EventStore):
         self._writer: str | None = None
         self._doubtful = False
         self._structure = ""
+        self._change_seq = 0
+        self._settled_seq = 0  # of the newest insert that ended; none before it is under way
 
     # -- connections -----------------------------------------------------------------------
 
@@ -346,6 +352,7 @@ class ClickHouseEventStore(EventStore):
         )
         self._structure = ", ".join(f"{name} {kind}" for name, kind in _rows(structure))
         self._writer = writer
+        self._change_seq = self._settled_seq = number << CHANGE_BITS
         self._doubtful = False
 
     def _newest_writer(self, client: Client) -> str:
@@ -401,16 +408,20 @@ class ClickHouseEventStore(EventStore):
                     batch, keys = batch.filter(pa.array(new)), keys[new]
                 # Known from before the insert: whatever becomes of it, a retry is looked up.
                 self._index.add(keys)
+                self._change_seq += 1
                 self._insert(client, batch)
+                self._settled_seq = self._change_seq
             return outcomes
 
     def _insert(self, client: Client, batch: pa.RecordBatch) -> None:
-        body = _arrow_stream(batch.set_column(0, "event_uuid", uuid_texts(batch.column(0))))
+        numbers = pa.repeat(pa.scalar(self._change_seq, pa.int64()), batch.num_rows)
+        stored = batch.set_column(0, "event_uuid", uuid_texts(batch.column(0)))
+        body = _arrow_stream(stored.append_column("change_seq", numbers))
         if self._where.folder is not None:
             # One process owns the folder and one call runs at a time: looking first is enough.
             if self._newest_writer(client) != self._writer:
                 raise _fenced()
-            client.raw_insert("events", EVENT_COLUMNS, body, fmt="ArrowStream")
+            client.raw_insert("events", STORED_COLUMNS, body, fmt="ArrowStream")
             return
         # The condition is judged by the server when the insert starts, so one that comes late,
         # after its writer was replaced, stores nothing.
@@ -418,7 +429,7 @@ class ClickHouseEventStore(EventStore):
         structure = self._structure.replace("\\", "\\\\").replace("'", "\\'")
         try:
             client.command(
-                f"INSERT INTO events ({', '.join(EVENT_COLUMNS)}) SELECT * FROM input("
+                f"INSERT INTO events ({', '.join(STORED_COLUMNS)}) SELECT * FROM input("
                 f"'{structure}') WHERE throwIf((SELECT max(writer) FROM ebbtide_writer)"
                 " != {writer:String}) = 0 FORMAT ArrowStream",
                 {"writer": self._writer},
@@ -532,6 +543,21 @@ class ClickHouseEventStore(EventStore):
         flat = {name: _parameter(value) for name, value in values.items() if value is not None}
         with _faults("query failed"), self._reading() as client:
             return _fetch(client, text, flat)
+
+    def changes(self, since: int) -> tuple[list[Change], int]:
+        # Read first: what an insert that is under way shows already is reported again.
+        settled = self._settled_seq
+        if 0 < since <= settled:
+            source, first, last = "events", "timestamp", "timestamp"
+            condition = "WHERE change_seq > :since"
+        else:  # everything, or asked with the number of another database
+            source, first, last, condition = "event_rollup", "first_at", "last_at", ""
+        rows = self.query(
+            f"SELECT tenant_id, event_type, min({first}), max({last}) FROM {source} {condition}"
+            " GROUP BY tenant_id, event_type ORDER BY tenant_id, event_type",
+            {"since": since},
+        )
+        return [Change(*row) for row in rows], settled
 
     def storage_bytes(self) -> int | None:
         rows = self.query(

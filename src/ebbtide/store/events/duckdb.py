@@ -29,6 +29,7 @@ from ebbtide.domain.event import Outcome
 from ebbtide.store.events import migrations
 from ebbtide.store.events.base import (
     EVENT_COLUMNS,
+    Change,
     Durability,
     EventStore,
     Outcomes,
@@ -53,7 +54,7 @@ RESTING_MEMORY_MB = 48
 _SUMS = """
     sum(num)::BIGINT, sum(num_cost)::BIGINT, sum(cost_usd)::DECIMAL(38, 10),
     sum(num_latency)::BIGINT, sum(latency_ms)::HUGEINT,
-    min(first_at), max(last_at), max(last_received_at)
+    min(first_at), max(last_at), max(last_received_at), max(change_seq)
 """
 _ROLL_UP = """
 INSERT INTO {table}
@@ -62,12 +63,24 @@ SELECT tenant_id,
        event_type,
        count(*), count(cost_usd), sum(cost_usd)::DECIMAL(38, 10),
        count(latency_ms), sum(latency_ms),
-       min(timestamp), max(timestamp), max(received_at)
-FROM incoming GROUP BY ALL
+       min(timestamp), max(timestamp), max(received_at),
+       {change_seq}
+FROM incoming GROUP BY 1, 2, 3
 """
 _FOLD = f"""
 INSERT INTO rollup_folded
 SELECT tenant_id, hour_end, event_type, {_SUMS} FROM rollup_fresh GROUP BY ALL ORDER BY hour_end
+"""
+
+# One statement sees one commit's end: the newest number and the rows up to it.
+_CHANGES = """
+WITH changed AS (
+    SELECT tenant_id, event_type, first_at, last_at, change_seq FROM rollup_folded
+    UNION ALL
+    SELECT tenant_id, event_type, first_at, last_at, change_seq FROM rollup_fresh
+)
+SELECT tenant_id, event_type, min(first_at), max(last_at), max(change_seq)
+FROM changed WHERE change_seq > :since GROUP BY ALL ORDER BY tenant_id, event_type
 """
 
 
@@ -105,6 +118,7 @@ class DuckDBEventStore(EventStore):
         self._fresh_rows = 0
         self._folded_rows = 0
         self._refolded_rows = 0
+        self._change_seq = 0
         self._con = self._open()
 
     # -- opening, migrating, closing -------------------------------------------------------
@@ -172,9 +186,11 @@ class DuckDBEventStore(EventStore):
     def _load(self) -> None:
         """Fill the key index and the upkeep counters from the file."""
         index = KeyIndex()
-        num_events, self._fresh_rows, self._folded_rows = self._con.execute(
+        num_events, self._fresh_rows, self._folded_rows, self._change_seq = self._con.execute(
             "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM rollup_fresh),"
-            " (SELECT count(*) FROM rollup_folded)"
+            " (SELECT count(*) FROM rollup_folded),"
+            " greatest(0, (SELECT max(change_seq) FROM rollup_folded),"
+            " (SELECT max(change_seq) FROM rollup_fresh), (SELECT max(change_seq) FROM erased))"
         ).fetchall()[0]
         self._limit_memory(RESTING_MEMORY_MB)  # what is read once need not be kept
         try:
@@ -239,6 +255,8 @@ class DuckDBEventStore(EventStore):
 
     def _insert(self, batch: pa.RecordBatch) -> None:
         con = self._con
+        # A number is never given twice, not even when the commit before failed.
+        self._change_seq += 1
         con.register("incoming", _without_zone(batch))
         try:
             con.begin()
@@ -246,7 +264,7 @@ class DuckDBEventStore(EventStore):
                 _changed(con, "INSERT INTO events SELECT * FROM incoming")
                 is_large = batch.num_rows >= LARGE_COMMIT_EVENTS
                 table = "rollup_folded" if is_large else "rollup_fresh"
-                rolled = _changed(con, _ROLL_UP.format(table=table))
+                rolled = _changed(con, _ROLL_UP.format(table=table, change_seq=self._change_seq))
                 con.commit()
             except BaseException:
                 _rollback(con)
@@ -323,6 +341,8 @@ class DuckDBEventStore(EventStore):
                             f"DELETE FROM {table} WHERE tenant_id = $tenant",
                             who,
                         )
+                    # The newest number may go with its rows; after a restart it must not come back.
+                    self._con.execute("INSERT INTO erased VALUES ($seq)", {"seq": self._change_seq})
                     self._con.commit()
                 except BaseException:
                     _rollback(self._con)
@@ -466,6 +486,13 @@ class DuckDBEventStore(EventStore):
         except duckdb.Error as error:
             raise _translate(error, "query failed", reading=True) from error
         return _portable(table)
+
+    def changes(self, since: int) -> tuple[list[Change], int]:
+        if since > self._change_seq:
+            since = 0  # asked with the number of another file, or of this one before a restore
+        rows = self.query(_CHANGES, {"since": since})
+        newest = max((row[4] for row in rows), default=since)
+        return [Change(*row[:4]) for row in rows], newest
 
     def ping(self) -> None:
         if self._index is None:

@@ -27,6 +27,7 @@ from ebbtide.store.events.base import (
     CONTENT_COLUMNS,
     EVENT_COLUMNS,
     EVENT_SCHEMA,
+    Change,
     Durability,
     EventStore,
     Outcomes,
@@ -47,6 +48,10 @@ from ebbtide.store.events.postgres_connection import (
 
 # Processes that start at once migrate one after the other; any constant number will do.
 _MIGRATION_LOCK = 0x6562_6274_6964_6501
+# Held, shared, by every append from before it takes its number until its commit is visible.
+_CHANGES_LOCK = 0x6562_6274_6964_6502
+# How long to wait for appends that are under way. They wait behind us meanwhile.
+_CHANGES_WAIT_MS = 1_000
 _PARAMETERS_MAX = 65_535  # what the wire protocol can count
 # An erasure starts over when the tenant's roll-up changed under it; the gap is milliseconds long.
 _ERASE_TRIES = 10
@@ -59,10 +64,14 @@ _ARRAYS = ", ".join(f"${i}::{type_name(f.type)}[]" for i, f in enumerate(EVENT_S
 _UUID_AT = EVENT_COLUMNS.index("event_uuid") + 1
 _TENANT_AT = EVENT_COLUMNS.index("tenant_id") + 1
 
+# The ticket comes first: it is waited for with nothing else in hand, so not in a ring either.
 _STORE = f"""
-WITH new AS (
+WITH ticket AS MATERIALIZED (
+    SELECT nextval('event_changes') AS change_seq
+    FROM (SELECT pg_advisory_xact_lock_shared({_CHANGES_LOCK}) OFFSET 0) AS lock
+), new AS (
     INSERT INTO events ({_COLUMNS})
-    SELECT * FROM unnest({_ARRAYS})
+    SELECT sent.* FROM ticket, unnest({_ARRAYS}) AS sent
     ON CONFLICT (tenant_id, event_uuid) DO NOTHING
     RETURNING tenant_id, event_uuid, event_type, timestamp, received_at, cost_usd, latency_ms
 ), rolled AS (
@@ -71,7 +80,8 @@ WITH new AS (
            date_trunc('hour', timestamp - interval '1 microsecond', 'UTC') + interval '1 hour',
            event_type,
            count(*), count(cost_usd), sum(cost_usd), count(latency_ms), sum(latency_ms),
-           min(timestamp), max(timestamp), max(received_at)
+           min(timestamp), max(timestamp), max(received_at),
+           (SELECT change_seq FROM ticket)
     FROM new
     GROUP BY 1, 2, 3
     ORDER BY 1, 2, 3  -- one order for every writer, or two would wait for each other
@@ -84,7 +94,8 @@ WITH new AS (
                               excluded.latency_ms),
         first_at = least(r.first_at, excluded.first_at),
         last_at = greatest(r.last_at, excluded.last_at),
-        last_received_at = greatest(r.last_received_at, excluded.last_received_at)
+        last_received_at = greatest(r.last_received_at, excluded.last_received_at),
+        change_seq = greatest(r.change_seq, excluded.change_seq)
 )
 SELECT sent.position - 1
 FROM unnest(${_UUID_AT}::uuid[], ${_TENANT_AT}::text[])
@@ -97,6 +108,11 @@ _FIND = f"""
 SELECT sent.position - 1, {", ".join(f"e.{column}" for column in CONTENT_COLUMNS)}
 FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS sent (event_uuid, tenant_id, position)
 JOIN events e ON e.tenant_id = sent.tenant_id AND e.event_uuid = sent.event_uuid
+"""
+
+_CHANGED = """
+SELECT tenant_id, event_type, min(first_at), max(last_at)
+FROM event_rollup WHERE change_seq > $1 GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 # A query begins with SELECT or WITH; before it may stand comments and parentheses.
@@ -293,8 +309,42 @@ class PostgresEventStore(EventStore):
         except UnicodeEncodeError as error:
             raise QueryError("a text given to the query is not valid Unicode") from error
 
+    def changes(self, since: int) -> tuple[list[Change], int]:
+        """See the port. Numbers are not given in the order of commits, so a number is settled
+        only when no append is under way; while that cannot be had, ``since`` stays, and what is
+        new is reported again the next time.
+        """
+
+        def work(con: Connection) -> tuple[list[Change], int]:
+            settled = _settled(con)
+            start = since
+            if settled is None:
+                settled = since
+            elif settled < since:
+                start = 0  # asked with the number of another database, or from before a restore
+            rows = con.execute(_CHANGED, [start], binary=True).fetchall()
+            return [Change(*row) for row in rows], settled
+
+        try:
+            return self._readers.run(work)
+        except psycopg.Error as error:
+            raise meaning(error, "query failed", reading=True) from error
+
     def ping(self) -> None:
         self.query("SELECT 1")
+
+
+def _settled(con: Connection) -> int | None:
+    """The newest number below which no append is under way; None when they do not pause."""
+    try:
+        with con.transaction():
+            con.execute("SELECT set_config('lock_timeout', $1, true)", [str(_CHANGES_WAIT_MS)])
+            con.execute("SELECT pg_advisory_xact_lock($1)", [_CHANGES_LOCK])
+            # A sequence is read as it is now, whatever the transaction may see of tables.
+            rows = con.execute("SELECT last_value FROM event_changes").fetchall()
+    except psycopg.errors.LockNotAvailable:
+        return None
+    return int(rows[0][0])
 
 
 def _durability(server: Mapping[str, str]) -> Durability:
