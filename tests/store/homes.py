@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-from uuid import uuid4
-
-import psycopg
+from collections.abc import Callable
 
 from ebbtide.store.events.base import EventStore
 
@@ -40,36 +34,3 @@ class Home:
         """Close what the test left open."""
         while self._opened:
             self._opened.pop().close()
-
-
-class PostgresServer:
-    """A running PostgreSQL and its databases."""
-
-    def __init__(self, server: Any, folder: Path) -> None:
-        self._server = server
-        #: A folder that the server's user can reach.
-        self.folder = folder
-
-    def url(self, database: str) -> str:
-        """How to connect to one database."""
-        url: str = self._server.get_uri(database)
-        return url
-
-    def execute(self, sql: str) -> None:
-        """Run one statement outside of any test database."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as con:
-            con.execute(sql)
-
-    @contextmanager
-    def database(self, options: str = "") -> Iterator[str]:
-        """The URL of a new database that is dropped at the end.
-
-        Args:
-            options: what follows the name in ``CREATE DATABASE``.
-        """
-        name = f"test_{uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name} {options}")
-        try:
-            yield self.url(name)
-        finally:
-            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
