@@ -130,10 +130,10 @@ def _jumps(facts: Facts, as_of: datetime, rules: Rules) -> Iterator[datetime]:
     last_api_call = facts.last_at(API_CALL)
     if last_api_call is not None:
         yield last_api_call + timedelta(hours=signals.silent_churn.api_call_within_hours)
-    for age in rules.ages:
-        start = age_start(age.metric, age.event_types, facts)
+    for compared in rules.ages:
+        start = age_start(compared.metric, compared.event_types, facts)
         if start is not None:
-            yield start + age.passes_after
+            yield start + compared.passes_after
     since = gap_start(facts)
     if since is not None and as_of - since >= signals.silent_churn.no_investigation_for_days * DAY:
         # Texts say full days.
