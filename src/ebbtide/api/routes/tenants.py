@@ -10,8 +10,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.convertors import PathConvertor, register_url_convertor
 
+from ebbtide.api.any_text import allow_any_text
 from ebbtide.api.dependencies import Instant, admin, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.services import Services
@@ -23,14 +23,7 @@ from ebbtide.domain.tenant import PRICE_USD_MAX, Contact, Fact, Origin, Tenant
 from ebbtide.domain.time import format_instant
 from ebbtide.ingest.incoming import Incoming
 
-
-class _Anything(PathConvertor):
-    """A part of a path that may hold slashes and line breaks: ids are any text."""
-
-    regex = "(?s:.*)"
-
-
-register_url_convertor("anything", _Anything())
+allow_any_text()
 router = APIRouter(tags=["tenants"], route_class=JsonRoute)
 House = Annotated[Services, Depends(services)]
 
