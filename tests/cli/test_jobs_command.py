@@ -194,7 +194,7 @@ def body(monkeypatch: pytest.MonkeyPatch) -> Body:
     monkeypatch.setattr(registry, "_make_body", make_body)
     monkeypatch.setattr("ebbtide.app.house.load_schedules", lambda **_: {"a-job": schedule})
     # A server in this process would log between the lines of the command.
-    silent = structlog.make_filtering_bound_logger(logging.CRITICAL + 1)
+    silent = structlog.make_filtering_bound_logger(logging.CRITICAL)
     structlog.configure(wrapper_class=silent)
     return one
 
