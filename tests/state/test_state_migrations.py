@@ -24,9 +24,11 @@ from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.migrate import VERSION_TABLE, downgrade, migrate, revisions
 from ebbtide.store.state.quarantine import _to_row
 from ebbtide.store.state.tables import (
+    ALERT_THRESHOLDS,
     CUSTOMER_SEGMENTS,
     ERASURES,
     FACTS_HEAD,
+    INCIDENT_ATTRIBUTIONS,
     INTERVENTIONS,
     JOB_ALERTS,
     JOB_FAILED_TENANTS,
@@ -51,6 +53,7 @@ TABLES_FROM = {
     "0006": {"job_runs", "job_failed_tenants", "job_alerts"},
     "0007": {"facts_head", "tenant_facts", "scores", "ops_customer_segments"},
     "0008": {"interventions"},
+    "0009": {"alert_thresholds", "incident_attributions"},
 }
 
 
@@ -93,6 +96,10 @@ def fill(store: StateStore, revision: str) -> None:
     if revision >= "0008":
         with store._database.write() as connection:
             connection.execute(INTERVENTIONS.insert(), a_row_of(INTERVENTIONS))
+    if revision >= "0009":
+        with store._database.write() as connection:
+            for table in (ALERT_THRESHOLDS, INCIDENT_ATTRIBUTIONS):
+                connection.execute(table.insert(), a_row_of(table))
 
 
 def a_row_of(table: sa.Table) -> dict[str, Any]:

@@ -25,8 +25,8 @@ ALL = "all"
 
 _FILE_FORM = re.compile(r"\s*/\*---\n(?P<header>.*?)\n---\*/\n(?P<sql>.+)", re.S)
 _NAME_FORM = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_LENGTH_FORM = re.compile(r"([1-9][0-9]{0,3})(h|d)")
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
+_LENGTH_FORM = re.compile(r"([1-9][0-9]{0,3})(m|h|d)")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
 _PARAMETER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
@@ -74,7 +74,7 @@ class MetricDefinition:
     """What is counted, over which window, and the portable text that counts it.
 
     Attributes:
-        grain: the columns that name one row.
+        grain: the columns that name one row; none when there is one row for everything.
         window: how far back it looks; None means over all history.
         windows: shorter windows inside of it, by their word (``"7d"``). The text names the start
             of each as ``:start_7d``.
@@ -161,7 +161,7 @@ def read_metric(text: str, file_name: str, event_types: Collection[str]) -> Metr
         question=one.text("question"),
         status=one.word("status", STATUSES),
         unit=one.text("unit"),
-        grain=one.texts("grain"),
+        grain=() if (grain := one.texts("grain")) == (ALL,) else grain,
         window=None if (window := one.text("window")) == ALL else _length(one, "window", window),
         windows=MappingProxyType(
             {word: _length(one, "windows", word) for word in one.texts("windows")}
@@ -193,7 +193,7 @@ def code_of(sql: str) -> str:
 def _length(one: Definition, key: str, word: str) -> timedelta:
     match = _LENGTH_FORM.fullmatch(word)
     if match is None:
-        raise one.error(key, f"{word!r} is no length such as 48h or 30d")
+        raise one.error(key, f"{word!r} is no length such as 5m, 48h or 30d")
     return int(match[1]) * _UNITS[match[2]]
 
 

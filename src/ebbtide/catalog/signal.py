@@ -17,6 +17,7 @@ from ebbtide.catalog.condition import (
 )
 from ebbtide.catalog.definition import Definition, read_folder
 from ebbtide.catalog.playbook import ACTION_TYPES, LEVELS, PRIORITIES, STATUSES
+from ebbtide.catalog.pulse import PulseRule, read_pulse
 from ebbtide.domain.errors import CatalogError
 
 
@@ -135,7 +136,7 @@ class PricingRule:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """All rules of customer signals."""
+    """All rules, as they come with Ebbtide."""
 
     stickiness: StickinessRule
     friction: FrictionRule
@@ -145,6 +146,7 @@ class Signals:
     pricing: PricingRule
     interventions: tuple[InterventionCase, ...]
     interventions_formula: str
+    pulse: PulseRule
 
 
 def load_signals(event_types: Collection[str], folder: Traversable | None = None) -> Signals:
@@ -181,6 +183,7 @@ def load_signals(event_types: Collection[str], folder: Traversable | None = None
         pricing=_pricing(take("pricing")),
         interventions_formula=interventions.text("formula"),
         interventions=_interventions(interventions, event_types),
+        pulse=read_pulse(take("pulse")),
     )
     for name in found:
         raise CatalogError(f"{name}.toml: no rule of this name is known")

@@ -14,6 +14,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from ebbtide.domain.ids import to_uuid_text
+from ebbtide.store.state.attributions import Attributions
 from ebbtide.store.state.database import Database
 from ebbtide.store.state.imports import Imports
 from ebbtide.store.state.interventions import Interventions
@@ -26,12 +27,14 @@ from ebbtide.store.state.settings import Settings
 from ebbtide.store.state.tables import (
     API_KEYS,
     ERASURES,
+    INCIDENT_ATTRIBUTIONS,
     INTERVENTIONS,
     JOB_FAILED_TENANTS,
     QUARANTINE,
     TENANTS,
 )
 from ebbtide.store.state.tenants import Tenants
+from ebbtide.store.state.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class StateStore:
         self.runs = Runs(database)
         self.scores = Scores(database)
         self.interventions = Interventions(database)
+        self.thresholds = Thresholds(database)
+        self.attributions = Attributions(database)
 
     @property
     def engine(self) -> str:
@@ -107,6 +112,9 @@ class StateStore:
                 sa.delete(JOB_FAILED_TENANTS).where(JOB_FAILED_TENANTS.c.tenant_uuid == uuid)
             )
             connection.execute(sa.delete(INTERVENTIONS).where(INTERVENTIONS.c.tenant_uuid == uuid))
+            connection.execute(
+                sa.delete(INCIDENT_ATTRIBUTIONS).where(INCIDENT_ATTRIBUTIONS.c.tenant_uuid == uuid)
+            )
             forget(connection, self._database, uuid)
             connection.execute(sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == uuid))
             connection.execute(

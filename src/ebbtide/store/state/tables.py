@@ -323,3 +323,40 @@ INTERVENTIONS_ONE_OPEN = sa.Index(
     postgresql_where=INTERVENTIONS.c.is_open,
 )
 sa.Index("interventions_tenant", INTERVENTIONS.c.tenant_uuid, INTERVENTIONS.c.id)
+
+#: Thresholds of the pulse that somebody changed; the newest row of a name holds. ``than`` is an
+#: exact fraction as text. ``is_default``: from then on the definition holds again, and the
+#: other values are empty.
+ALERT_THRESHOLDS = sa.Table(
+    "alert_thresholds",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("is_default", sa.Boolean, nullable=False),
+    sa.Column("than", sa.Text),
+    sa.Column("level", sa.Text),
+    sa.Column("min_baseline", sa.BigInteger),
+    sa.Column("is_enabled", sa.Boolean),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("changed_by", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: What people said about the cause of an incident; the newest row of an incident holds.
+INCIDENT_ATTRIBUTIONS = sa.Table(
+    "incident_attributions",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("event_uuid", sa.Text, nullable=False),
+    sa.Column("attribution", sa.Text, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("changed_by", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index(
+    "incident_attributions_incident",
+    INCIDENT_ATTRIBUTIONS.c.tenant_uuid,
+    INCIDENT_ATTRIBUTIONS.c.event_uuid,
+)

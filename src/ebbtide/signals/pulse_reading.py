@@ -1,0 +1,186 @@
+"""Reads the pulse from the stores; what cannot be read stays unknown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from ebbtide.catalog.loader import Catalog
+from ebbtide.catalog.pulse import Threshold
+from ebbtide.domain.errors import StoreUnavailable
+from ebbtide.domain.time import MICROSECOND
+from ebbtide.metrics.compute import MetricTable, compute_metric
+from ebbtide.signals.pulse import (
+    Change,
+    Producer,
+    Reading,
+    Sample,
+    Verdict,
+    judge,
+    percentile,
+)
+from ebbtide.store.events.base import EventStore
+from ebbtide.store.state.base import StateStore
+
+WEEK = timedelta(days=7)
+P95 = Fraction(95, 100)
+_RECENT_MINUTES = 5
+
+#: Names of thresholds -> columns of pulse_counts.
+_COUNTED = {
+    "active_tenants": "num_tenants",
+    "incidents_created": "num_incidents",
+    "replays_executed": "num_replays",
+    "exports_generated": "num_exports",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """What stands beside the state.
+
+    Attributes:
+        cost_24h_usd: known cost of all events of 24 hours; None when no cost is known.
+        cost_today_usd: known cost of model calls on the UTC date; None when there were calls and
+            of none the cost is known.
+        num_without_cost: calls of today whose cost is not known.
+        latency_ms_p95: exact; None when no call names its latency.
+        events_per_minute: over the last 5 minutes.
+        newest_at, newest_received_at: of the newest event of 24 hours; None when there is none.
+    """
+
+    cost_24h_usd: Decimal | None
+    cost_today_usd: Decimal | None
+    num_without_cost: int
+    latency_ms_p95: Fraction | None
+    events_per_minute: Fraction
+    newest_at: datetime | None
+    newest_received_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """One look at the business.
+
+    ``reading`` and ``strip`` are None when the event store cannot answer, ``thresholds`` when
+    the state store cannot.
+    """
+
+    as_of: datetime
+    known_at: datetime | None
+    formula: str
+    verdict: Verdict
+    reading: Reading | None
+    strip: Strip | None
+    thresholds: tuple[Threshold, ...] | None
+
+
+def take_pulse(
+    catalog: Catalog,
+    events: EventStore,
+    state: StateStore,
+    as_of: datetime,
+    known_at: datetime | None = None,
+) -> Pulse:
+    """Look at the business at a moment.
+
+    Args:
+        as_of: UTC-aware.
+        known_at: what came later was not known; thresholds set later did not hold either.
+
+    Returns:
+        Always an answer: a store that cannot answer makes it UNKNOWN, and its numbers None.
+    """
+    rule = catalog.signals.pulse
+    read, thresholds = None, None
+    try:
+        read = _read(catalog, events, as_of, known_at)
+    except StoreUnavailable:
+        pass  # the verdict says so
+    try:
+        thresholds = state.thresholds.effective(rule.thresholds, known_at)
+    except StoreUnavailable:
+        pass
+    reading, strip = read or (None, None)
+    verdict = judge(reading, thresholds)
+    return Pulse(as_of, known_at, rule.formula, verdict, reading, strip, thresholds)
+
+
+def _read(
+    catalog: Catalog, events: EventStore, as_of: datetime, known_at: datetime | None
+) -> tuple[Reading, Strip]:
+    def ask(name: str, at: datetime = as_of, since: datetime | None = None) -> MetricTable:
+        metric = catalog.metrics[name]
+        return compute_metric(metric, at, events, known_at=known_at, since=since)
+
+    window = catalog.metrics["pulse_counts"].window
+    assert window is not None  # its definition has one
+    now = ask("pulse_counts")
+    counts, before, week = (
+        _one(table)
+        for table in (
+            now,
+            ask("pulse_counts", as_of - window),
+            ask("pulse_counts", as_of - WEEK),
+        )
+    )
+    # The day begins with midnight itself, so the window that is open at its start begins before.
+    midnight = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
+    cost = _one(ask("pulse_cost", since=midnight - MICROSECOND))
+    num_calls, num_cost = cost["num_calls"] or 0, cost["num_cost"] or 0
+    num_failed = counts["num_llm_failed"] or 0
+    reading = Reading(
+        counts={
+            name: Change(counts[column] or 0, before[column] or 0, week[column] or 0)
+            for name, column in _COUNTED.items()
+        },
+        num_events=counts["num_events"] or 0,
+        num_llm_calls=(counts["num_llm_made"] or 0) + num_failed,
+        num_llm_failed=num_failed,
+        samples=tuple(newest_samples(_samples(ask("pulse_infra")))),
+        producers=tuple(_producer(row) for row in ask("pulse_producers").rows),
+    )
+    strip = Strip(
+        cost_24h_usd=counts["cost_usd"],
+        cost_today_usd=Decimal(0) if num_calls == 0 else cost["cost_usd"],
+        num_without_cost=num_calls - num_cost,
+        latency_ms_p95=percentile(ask("pulse_latency").rows, P95),
+        events_per_minute=Fraction(_one(ask("pulse_recent"))["num"], _RECENT_MINUTES),
+        newest_at=counts["newest_at"],
+        newest_received_at=now.freshness,
+    )
+    return reading, strip
+
+
+def _one(table: MetricTable) -> dict[str, Any]:
+    """The only row of a metric that has one row for everything."""
+    return dict(zip(table.columns, table.rows[0], strict=True))
+
+
+def _producer(row: tuple[Any, ...]) -> Producer:
+    source, newest_at, newest_received_at, num_24h, num_now, *num_before = row
+    return Producer(source, newest_at, newest_received_at, num_24h, num_now, tuple(num_before))
+
+
+def _samples(table: MetricTable) -> Iterable[Sample]:
+    """What resources reported, oldest first; a limit of 0 or less says nothing."""
+    for resource, at, _, _, metadata in table.rows:
+        values = json.loads(metadata, parse_float=Decimal)
+        used, limit = Fraction(values["current"]), Fraction(values["limit"])
+        if limit > 0:
+            yield Sample(resource, at, used, limit)
+
+
+def newest_samples(samples: Iterable[Sample]) -> list[Sample]:
+    """The newest one of each resource, the fullest first; of equal moments the last one given."""
+    newest: dict[str, Sample] = {}
+    for sample in samples:
+        known = newest.get(sample.resource)
+        if known is None or sample.at >= known.at:
+            newest[sample.resource] = sample
+    return sorted(newest.values(), key=lambda one: (-one.saturation, one.resource))
