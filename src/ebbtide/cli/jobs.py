@@ -68,7 +68,7 @@ def jobs_commands(connect: Connect) -> typer.Typer:
             [
                 (
                     job["name"],
-                    f"{job['every_s'] / 60:g} min",
+                    _period(job["every_s"]),
                     job["next_slot"],
                     last.get("started_at"),
                     last.get("status"),
@@ -164,6 +164,13 @@ def _tell(name: str, run: dict[str, Any]) -> None:
         _say(f"left out: {one['tenant_id']}: {one['reason']}")
     title = name[:1].upper() + name[1:]
     _say(f"{title} job {'completed' if is_good else 'did not complete'}.")
+
+
+def _period(seconds: int) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds % size == 0:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def _say(text: str) -> None:

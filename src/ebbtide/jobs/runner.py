@@ -222,6 +222,7 @@ class Runner:
     def _execute(self, run: JobRun, job: ScheduledJob) -> JobRun:
         log.info(
             f"Starting {run.job} job...",
+            job=run.job,
             run_id=run.run_id,
             as_of=format_instant(run.as_of),
             slot=run.slot and format_instant(run.slot),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from ebbtide.api.auth import LOCAL_KEY_ID
 from ebbtide.api.dependencies import Instant, job_runner, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.jobs import (
@@ -107,7 +108,8 @@ def run_job(
     """
     _for_all_tenants(key)
     _known(house, name)
-    run = house.runner.run_now(name, f"key {key.key_id}", as_of)
+    asked_by = "command line" if key.key_id == LOCAL_KEY_ID else f"key {key.key_id}"
+    run = house.runner.run_now(name, asked_by, as_of)
     if run.status not in _CAME_THROUGH:
         raise JobFailed(run.message or "the run did not come to its end", run_id=run.run_id)
     return run_shown(run)
