@@ -128,7 +128,7 @@ def test_every_playbook_is_begun_by_some_row() -> None:
         ("name   =", "name   = 3 #", "name: must be a text"),
         ('"silent_churn"\ntitle', '"silent"\ntitle', "belongs into a file named silent.toml"),
         ('title  = "Win', 'title  = "" # "Win', "title: must be a text that is not empty"),
-        ("[success]", "[succes]", "success: missing"),
+        ("[success]", "[outcome]", "success: missing"),
         ("[[when]]", "[[when", "not TOML"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
 
@@ -38,9 +38,19 @@ class Customer:
     intent: Intent
     risk: Risk
     playbooks: tuple[Match, ...]  # worst level first
-    # Of tenants on the list; most urgent first. ``rule`` names the row of the table,
-    # ``playbook_id`` the matching playbook that it begins, with its window of success.
-    interventions: tuple[Suggestion, ...]
+    _measured: Measured = field(repr=False, compare=False)
+
+    @property
+    def interventions(self) -> tuple[Suggestion, ...]:
+        """What should be done, the most urgent first; empty for tenants off the list.
+
+        ``rule`` names the row of the table, ``playbook_id`` the matching playbook that it begins,
+        with its window of success. They are put into words when they are asked for, since most
+        assessments are made for the numbers alone.
+        """
+        if not self.risk.is_on_list:
+            return ()
+        return suggest(self._measured, self.playbooks, self._measured.rules.playbooks)
 
 
 def assess(
@@ -85,7 +95,7 @@ def assess(
         intent=compute_intent(facts, as_of, rules),
         risk=risk,
         playbooks=matches,
-        interventions=suggest(measured, matches, rules.playbooks) if risk.is_on_list else (),
+        _measured=measured,
     )
 
 
