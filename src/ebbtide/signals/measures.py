@@ -26,7 +26,7 @@ _HOUR = timedelta(hours=1)
 
 
 class Measured:
-    """What is known of one tenant so far; the last three are set when the risk is known."""
+    """What is known of one tenant so far; level, strength and reason are set once they are known."""
 
     __slots__ = (
         "_margin",
