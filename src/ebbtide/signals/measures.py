@@ -26,7 +26,7 @@ _HOUR = timedelta(hours=1)
 
 
 class Measured:
-    """What is known of one tenant so far; level, strength and reason are set once they are known."""
+    """What is known of one tenant so far; level, strength and reason are set when known."""
 
     __slots__ = (
         "_margin",
