@@ -83,6 +83,13 @@ _KILLS: list[Row] = [
     ("... acknowledged and lost", "lost", _times),
     ("... stored twice", "stored_twice", _times),
 ]
+_SLOTS: list[Row] = [
+    ("processes race for slots", "processes", _times),
+    ("... slots", "slots", _times),
+    ("... processes killed, and as many frozen", "kills", _times),
+    ("... slots with exactly one result", "slots_with_one_result", _times),
+    ("... late writes refused", "writes_refused", _times),
+]
 _CHAOS: list[Row] = [
     *((f"DuckDB: {title}", f"kills_duckdb.{path}", shown) for title, path, shown in _KILLS),
     *((f"PostgreSQL: {title}", f"kills_postgres.{path}", shown) for title, path, shown in _KILLS),
@@ -91,6 +98,8 @@ _CHAOS: list[Row] = [
     ("A full disk: events acknowledged around it", "disk_full.acknowledged_events", _times),
     ("... lost", "disk_full.lost", _times),
     ("... stored twice", "disk_full.stored_twice", _times),
+    *((f"SQLite: {title}", f"slots_sqlite.{path}", shown) for title, path, shown in _SLOTS),
+    *((f"PostgreSQL: {title}", f"slots_postgresql.{path}", shown) for title, path, shown in _SLOTS),
 ]
 
 
