@@ -9,6 +9,7 @@ from time import sleep
 import typer
 
 from ebbtide import __version__
+from ebbtide.cli.backtest import backtest_commands
 from ebbtide.cli.door import Connect
 from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
@@ -58,6 +59,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("import")(import_command(begin, sleep))
     app.command("events")(events_command(connect))
     app.command("simulate")(simulate)
+    app.add_typer(backtest_commands(), name="backtest")
     app.add_typer(jobs_commands(connect), name="jobs")
     app.add_typer(keys_commands(connect), name="keys")
     app.add_typer(quarantine_commands(connect), name="quarantine")
