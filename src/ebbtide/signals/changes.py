@@ -6,12 +6,16 @@ number of others who saw the same change and did not decline stands beside it fo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+from ebbtide.domain.tenant import to_price_usd
+from ebbtide.metrics.compute import MetricTable
 from ebbtide.signals.facts import DAY
 
 RECENT = timedelta(days=14)  # a change this old is still called recent
@@ -222,3 +226,27 @@ def who_saw_the_same(
         if tenant_id != change.tenant_id
         and any(one.same == change.same and since < one.at <= as_of for one in theirs)
     ]
+
+
+def to_sightings(table: MetricTable) -> list[Sighting]:
+    """The rows of ``change_events`` as sightings."""
+    columns = ("tenant_id", "at", "kind", "subject", "value", "metadata")
+    sightings = []
+    for tenant_id, at, kind, subject, value, metadata in zip(
+        *(table.column(name) for name in columns), strict=True
+    ):
+        said = json.loads(metadata, parse_float=Decimal) if metadata else {}
+        price = to_price_usd(said.get("price_usd")) if kind == "subscription" else None
+        if kind == "freeze":
+            subject = said.get("scope") or subject
+        sightings.append(
+            Sighting(
+                tenant_id,
+                at,
+                kind,
+                None if subject is None else str(subject),
+                value,
+                None if price is None else f"{price.normalize():f}",
+            )
+        )
+    return sightings

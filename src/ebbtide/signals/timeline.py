@@ -23,8 +23,9 @@ _TICK = timedelta(microseconds=1)
 
 #: Shown for every customer, also where nothing happened: what is missing tells the most.
 ALWAYS = ("API_CALL_RECEIVED", "INCIDENT_CREATED", *INVESTIGATION_TYPES)
-#: One line for the three types of investigation together.
+#: One line for the three types of investigation together; it comes before them.
 INVESTIGATIONS = "investigations"
+_VIEWED = INVESTIGATION_TYPES[0]
 
 
 class Trend(StrEnum):
@@ -65,7 +66,7 @@ class Line:
 
 
 def timeline(counts: Iterable[Count], facts: Facts, as_of: datetime) -> list[Line]:
-    """A line for each type that matters or happened, the busiest first.
+    """A line for each type that matters, then for each other one that happened, busiest first.
 
     Args:
         counts: of one tenant within ``(as_of - 30 d, as_of]``; none straddles ``as_of - 7 d``.
@@ -74,11 +75,13 @@ def timeline(counts: Iterable[Count], facts: Facts, as_of: datetime) -> list[Lin
     found: dict[str, list[Count]] = {}
     for one in counts:
         found.setdefault(one.event_type, []).append(one)
-    types = sorted(found.keys() | set(ALWAYS))
+    types = (*ALWAYS, *sorted(found.keys() - set(ALWAYS)))
     lines = [_line(name, (name,), found.get(name, []), facts, as_of) for name in types]
     together = [one for name in INVESTIGATION_TYPES for one in found.get(name, [])]
-    lines.append(_line(INVESTIGATIONS, INVESTIGATION_TYPES, together, facts, as_of))
-    return sorted(lines, key=lambda line: (-line.num_30d, line.name))
+    summed = _line(INVESTIGATIONS, INVESTIGATION_TYPES, together, facts, as_of)
+    first, rest = lines[: len(ALWAYS)], lines[len(ALWAYS) :]
+    first.insert(ALWAYS.index(_VIEWED), summed)
+    return first + sorted(rest, key=lambda line: (-line.num_30d, line.name))
 
 
 def _line(

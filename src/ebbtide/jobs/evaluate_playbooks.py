@@ -1,0 +1,159 @@
+"""``evaluate-playbooks``: what is suggested to whom, and what came of the earlier suggestions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ebbtide.catalog.playbook import Success
+from ebbtide.domain.intervention import Intervention
+from ebbtide.domain.time import HOUR
+from ebbtide.jobs.job import Job, JobOutcome, RunContext, Stores
+from ebbtide.signals.exact import compare
+from ebbtide.signals.customer import Customer
+from ebbtide.signals.facts import DAY, Facts
+from ebbtide.signals.measures import Measured
+from ebbtide.signals.outcomes import close, happened, has_fallen, plan, settle
+from ebbtide.signals.rules import Rules, read_rules
+from ebbtide.signals.snapshot import Snapshot, Snapshots
+from ebbtide.signals.suggestions import suggestions_of
+from ebbtide.store.events.base import EventStore
+from ebbtide.store.events.reading import EventFilter, count_events
+from ebbtide.store.state.database import Transaction
+
+#: After a longer pause the days that nobody looked at are looked at too.
+LOOKED_EVERY = HOUR
+
+
+def make_job(stores: Stores) -> Job:
+    """The body of this job."""
+    return EvaluatePlaybooks(stores)
+
+
+class EvaluatePlaybooks:
+    """Suggests anew, ends what no longer holds, and closes windows."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._rules = read_rules(stores.catalog)
+
+    def run(self, context: RunContext) -> JobOutcome:
+        """Evaluate at one moment.
+
+        A moment before the newest evaluation changes nothing: suggestions are about now.
+        """
+        stores, at = self._stores, context.as_of
+        shelf = stores.state.interventions
+        looked_at = shelf.evaluated_at()
+        if looked_at is not None and at < looked_at:
+            return JobOutcome({"num_suggested": 0}, message="A newer moment was evaluated already")
+        snapshots = Snapshots(stores.catalog, stores.events, stores.state, lambda: at, self._rules)
+        seen = snapshots.for_run(at)
+        context.check()
+        suggested = [
+            suggestion
+            for customer in seen.customers.values()
+            for suggestion in suggestions_of(customer, self._rules.playbooks)
+        ]
+        planned = plan(suggested, shelf.holding(), at)
+        changed = {row.id: row for row in planned.changed}
+        gauge = _Gauge(stores.events, snapshots, self._rules, seen, looked_at)
+        num_closed = 0
+        for row in shelf.unmeasured():
+            context.check()
+            before = changed.get(row.id, row)
+            after = gauge.measure(before)
+            if after != before:
+                num_closed += 1
+                changed[row.id] = after
+
+        def write(transaction: Transaction) -> None:
+            shelf.record(transaction, planned.new, changed.values(), at)
+
+        return JobOutcome(
+            {
+                "num_tenants": len(seen.customers),
+                "num_suggested": len(planned.new),
+                "num_ended": len(planned.changed),
+                "num_outcomes": num_closed,
+            },
+            write=write,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Gauge:
+    """Measures the open windows of suggestions at one moment, each by its own playbook."""
+
+    events: EventStore
+    snapshots: Snapshots
+    rules: Rules
+    seen: Snapshot
+    looked_at: datetime | None  # the evaluation before this one
+
+    def measure(self, row: Intervention) -> Intervention:
+        """A row with those of its windows closed that are settled by now."""
+        playbook = self.rules.playbooks.get(row.suggestion.playbook_id or "")
+        window = row.window
+        if playbook is None or window is None:
+            return row  # a playbook that has left the catalog is not measured any more
+        for name, start in row.open_windows:
+            end = start + window
+            until = min(self.seen.moment.as_of, end)
+            if until > start:
+                reached = self._is_reached(row.tenant_id, playbook.success, start, until, end)
+                settled = settle(start, window, until, reached)
+                if settled is not None:
+                    row = close(row, name, settled)
+        return row
+
+    def _is_reached(
+        self, tenant_id: str, success: Success, start: datetime, until: datetime, end: datetime
+    ) -> bool:
+        if success.kind == "fall":
+            assert success.fall_percent is not None
+            if until < end:
+                return False  # counts are compared when both lengths of time are over
+            num = self._count(tenant_id, success, start, end)
+            num_before = self._count(tenant_id, success, start - (end - start), start)
+            return has_fallen(num, num_before, success.fall_percent)
+        if success.kind == "event":
+            found = self._at(tenant_id, [until])
+            return any(happened(facts.last_at(*success.event_types), start) for facts, _ in found)
+        moments = _moments(start, until, self.looked_at)
+        return any(self._holds(success, *one) for one in self._at(tenant_id, moments))
+
+    def _count(self, tenant_id: str, success: Success, since: datetime, until: datetime) -> int:
+        meant = EventFilter(tenant_id, since=since, as_of=until, event_types=success.event_types)
+        return count_events(self.events, meant)
+
+    def _at(self, tenant_id: str, moments: Sequence[datetime]) -> Iterable[tuple[Facts, Customer]]:
+        """The customer at each moment by which it had an event."""
+        for moment in moments:
+            there = self.seen
+            if moment != there.moment.as_of:
+                there = self.snapshots.compute(moment, None, [tenant_id])
+            if there.has(tenant_id):
+                yield there.find(tenant_id)
+
+    def _holds(self, success: Success, facts: Facts, one: Customer) -> bool:
+        assert success.metric is not None and success.comparison is not None
+        assert success.than is not None
+        measured = Measured(
+            facts, one.as_of, self.rules, one.stickiness, one.friction, one.silence, None
+        )
+        value = measured.value(success.metric)
+        if value is None or isinstance(value, str):
+            return False
+        return compare(value, success.comparison, success.than)
+
+
+def _moments(start: datetime, until: datetime, looked_at: datetime | None) -> list[datetime]:
+    """When to look: now, and at the full days of the window that a long pause has missed."""
+    since = start if looked_at is None else max(start, looked_at)
+    missed = []
+    if until - since > LOOKED_EVERY:
+        days = range(1, (until - start) // DAY + 1)
+        missed = [start + n * DAY for n in days if since < start + n * DAY < until]
+    return [*missed, until]

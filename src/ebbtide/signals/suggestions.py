@@ -1,0 +1,46 @@
+"""Everything that is suggested for one customer, as rows are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ebbtide.catalog.playbook import Playbook
+from ebbtide.domain.intervention import Suggestion
+from ebbtide.signals.customer import Customer
+from ebbtide.signals.playbooks import Match
+
+#: How soon a playbook is to be begun, by its level.
+_PRIORITY = {"critical": "immediate", "high": "today", "medium": "this_week", "low": "this_week"}
+
+
+def suggestions_of(customer: Customer, playbooks: Mapping[str, Playbook]) -> list[Suggestion]:
+    """The customer's interventions, and the first step of each playbook that none of them begins.
+
+    Without the latter the success of a playbook would be measured only for those customers whose
+    other numbers happen to suggest its first step too.
+    """
+    begun = {one.playbook_id for one in customer.interventions}
+    return [
+        *customer.interventions,
+        *(
+            _first_step(customer.tenant_id, match, playbooks[match.playbook_id])
+            for match in customer.playbooks
+            if match.playbook_id not in begun
+        ),
+    ]
+
+
+def _first_step(tenant_id: str, match: Match, playbook: Playbook) -> Suggestion:
+    step = playbook.steps[0]
+    return Suggestion(
+        tenant_id=tenant_id,
+        rule=f"playbook:{playbook.id}",
+        intervention_type=step.type,
+        priority=_PRIORITY[match.risk_level],
+        suggested_action=step.action,
+        context=match.reason,
+        expected_outcome=playbook.success.text,
+        triggering_signals=match.signals,
+        playbook_id=playbook.id,
+        window_days=playbook.success.within_days,
+    )
