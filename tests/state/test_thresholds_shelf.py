@@ -32,7 +32,7 @@ def test_a_change_holds_from_its_moment_on_and_keeps_its_exact_fraction(store: S
     ]
     assert store.thresholds.effective(DEFAULTS, T0 - HOUR) == DEFAULTS
     assert store.thresholds.effective(DEFAULTS, T0) == tuple(now.values())
-    store.thresholds.reset("replays_executed", T0 + HOUR, "key 2")
+    store.thresholds.put([], T0 + HOUR, "key 2", reset=["replays_executed"])
     assert store.thresholds.effective(DEFAULTS) == DEFAULTS
     assert store.thresholds.effective(DEFAULTS, T0) == tuple(now.values())
     assert store.thresholds.edits()["replays_executed"].changed_by == "key 2"

@@ -26,6 +26,7 @@ from ebbtide.api.routes import (
     jobs,
     keys,
     metrics,
+    pulse,
     quarantine,
     segment,
     stored_events,
@@ -81,7 +82,7 @@ def build_application(services: Services) -> Application:
         app.router.routes.append(Route(path, handler, methods=methods))
     for module in (stored_events, quarantine, tenants, keys, bulk):
         app.include_router(module.router)
-    for module in (jobs,):
+    for module in (pulse, jobs):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it
     app.router.routes.append(Route("/openapi.json", _openapi, methods=["GET"]))

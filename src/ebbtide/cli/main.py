@@ -17,6 +17,7 @@ from ebbtide.cli.import_command import import_command
 from ebbtide.cli.jobs import jobs_commands
 from ebbtide.cli.keys import keys_commands
 from ebbtide.cli.output import errors, inert
+from ebbtide.cli.pulse import pulse_command
 from ebbtide.cli.quarantine import quarantine_commands
 from ebbtide.cli.simulate import simulate
 from ebbtide.cli.tenants import tenants_commands
@@ -57,6 +58,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     begin = partial(connect, may_begin=True)
     app.command("emit")(emit_command(begin))
     app.command("import")(import_command(begin, sleep))
+    app.command("pulse")(pulse_command(connect))
     app.command("events")(events_command(connect))
     app.command("simulate")(simulate)
     app.add_typer(backtest_commands(), name="backtest")

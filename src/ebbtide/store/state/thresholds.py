@@ -49,30 +49,41 @@ class Thresholds:
             for name, row in self._newest(at).items()
         }
 
-    def put(self, changed: Iterable[Threshold], at: datetime, by: str) -> None:
-        """Set some thresholds, all or none; their kind and title are the catalog's."""
+    def put(
+        self,
+        changed: Iterable[Threshold],
+        at: datetime,
+        by: str,
+        *,
+        reset: Iterable[str] = (),
+    ) -> None:
+        """Change some thresholds, all or none.
+
+        Args:
+            changed: as they are to hold; their kind and title stay the catalog's.
+            at: from when on, UTC-aware.
+            by: who says so.
+            reset: names of those for which the definition is to hold again.
+        """
+        about = {"changed_at": at, "changed_by": by}
         rows = [
-            {
+            about
+            | {
                 "name": one.name,
                 "is_default": False,
                 "than": str(one.than),
                 "level": one.level,
                 "min_baseline": one.min_baseline,
                 "is_enabled": one.is_enabled,
-                "changed_at": at,
-                "changed_by": by,
             }
             for one in changed
         ]
-        if rows:
-            with self._database.write() as connection:
-                connection.execute(sa.insert(ALERT_THRESHOLDS), rows)
-
-    def reset(self, name: str, at: datetime, by: str) -> None:
-        """Let the definition hold again."""
-        row = {"name": name, "is_default": True, "changed_at": at, "changed_by": by}
         with self._database.write() as connection:
-            connection.execute(sa.insert(ALERT_THRESHOLDS), row)
+            for row in rows:
+                connection.execute(sa.insert(ALERT_THRESHOLDS), row)
+            for name in reset:
+                row = about | {"name": name, "is_default": True}
+                connection.execute(sa.insert(ALERT_THRESHOLDS), row)
 
     def _newest(self, at: datetime | None) -> dict[str, sa.Row[tuple[object, ...]]]:
         query = sa.select(ALERT_THRESHOLDS).order_by(ALERT_THRESHOLDS.c.id)
