@@ -24,13 +24,13 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import pytest
-from event_factory import NOON, make_event, make_many
 
 from ebbtide.domain.errors import QueryError, SettingsError, StorageFull, StoreUnavailable
 from ebbtide.domain.event import Outcome
 from ebbtide.store.events.base import bind, to_batch
 from ebbtide.store.events.clickhouse import ClickHouseEventStore, _parameter, _placeholder
 from ebbtide.store.events.relations import event_counts
+from event_factory import NOON, make_event, make_many
 
 chdb = pytest.importorskip("chdb")
 driver = pytest.importorskip("clickhouse_connect.driver.exceptions")
