@@ -35,6 +35,11 @@ from ebbtide.store.state.tables import (
     JOB_RUNS,
     METADATA,
     QUARANTINE,
+    RESOURCE_EDGES,
+    RESOURCE_PROBES,
+    RESOURCE_PROJECTIONS,
+    RESOURCE_SAMPLES,
+    RESOURCES,
     SCORES,
     TENANT_FACTS,
 )
@@ -54,6 +59,13 @@ TABLES_FROM = {
     "0007": {"facts_head", "tenant_facts", "scores", "ops_customer_segments"},
     "0008": {"interventions"},
     "0009": {"alert_thresholds", "incident_attributions"},
+    "0010": {
+        "resources",
+        "resource_samples",
+        "resource_edges",
+        "resource_projections",
+        "resource_probes",
+    },
 }
 
 
@@ -99,6 +111,16 @@ def fill(store: StateStore, revision: str) -> None:
     if revision >= "0009":
         with store._database.write() as connection:
             for table in (ALERT_THRESHOLDS, INCIDENT_ATTRIBUTIONS):
+                connection.execute(table.insert(), a_row_of(table))
+    if revision >= "0010":
+        with store._database.write() as connection:
+            for table in (
+                RESOURCES,
+                RESOURCE_SAMPLES,
+                RESOURCE_EDGES,
+                RESOURCE_PROJECTIONS,
+                RESOURCE_PROBES,
+            ):
                 connection.execute(table.insert(), a_row_of(table))
 
 

@@ -21,6 +21,7 @@ from ebbtide.store.state.interventions import Interventions
 from ebbtide.store.state.keys import Keys
 from ebbtide.store.state.migrate import migrate
 from ebbtide.store.state.quarantine import Quarantine
+from ebbtide.store.state.resources import Resources
 from ebbtide.store.state.runs import Runs
 from ebbtide.store.state.scores import Scores, forget
 from ebbtide.store.state.settings import Settings
@@ -65,6 +66,7 @@ class StateStore:
         self.scores = Scores(database)
         self.interventions = Interventions(database)
         self.thresholds = Thresholds(database)
+        self.resources = Resources(database)
         self.attributions = Attributions(database)
 
     @property

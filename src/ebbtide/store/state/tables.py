@@ -360,3 +360,67 @@ sa.Index(
     INCIDENT_ATTRIBUTIONS.c.tenant_uuid,
     INCIDENT_ATTRIBUTIONS.c.event_uuid,
 )
+
+#: The newest sample of each resource.
+RESOURCES = sa.Table(
+    "resources",
+    METADATA,
+    sa.Column("resource", SortableText, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("used", sa.Double, nullable=False),
+    sa.Column("limit_value", sa.Double),
+    sa.Column("unit", sa.Text),
+    sa.Column("origin", sa.Text, nullable=False),
+)
+
+#: Every sample of every resource.
+RESOURCE_SAMPLES = sa.Table(
+    "resource_samples",
+    METADATA,
+    sa.Column("resource", SortableText, primary_key=True),
+    sa.Column("at", Instant, primary_key=True),
+    sa.Column("used", sa.Double, nullable=False),
+    sa.Column("limit_value", sa.Double),
+    sa.Column("unit", sa.Text),
+    sa.Column("origin", sa.Text, nullable=False),
+)
+
+#: Lines that resources crossed: their warning share, and their limit.
+RESOURCE_EDGES = sa.Table(
+    "resource_edges",
+    METADATA,
+    sa.Column("resource", SortableText, primary_key=True),
+    sa.Column("at", Instant, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("used", sa.Double, nullable=False),
+    sa.Column("limit_value", sa.Double, nullable=False),
+)
+
+#: What was expected of resources, to be held against what came.
+RESOURCE_PROJECTIONS = sa.Table(
+    "resource_projections",
+    METADATA,
+    sa.Column("resource", SortableText, primary_key=True),
+    sa.Column("as_of", Instant, primary_key=True),
+    sa.Column("formula", sa.Text, nullable=False),
+    sa.Column("used", sa.Double, nullable=False),
+    sa.Column("limit_value", sa.Double),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("days_to_limit", sa.Double),
+    sa.Column("days_low", sa.Double),
+    sa.Column("days_high", sa.Double),
+    sa.Column("growth_per_day", sa.Double),
+    sa.Column("num_samples", sa.BigInteger, nullable=False),
+    sa.Column("span_days", sa.Double, nullable=False),
+    sa.Column("num_steps", sa.BigInteger, nullable=False),
+)
+
+#: How the newest look of each probe went.
+RESOURCE_PROBES = sa.Table(
+    "resource_probes",
+    METADATA,
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("checked_at", Instant, nullable=False),
+    sa.Column("is_available", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text),
+)

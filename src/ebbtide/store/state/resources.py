@@ -1,0 +1,195 @@
+"""Resources on their shelf: samples, crossed lines, what was expected, and how probes fare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from ebbtide.domain.resource import (
+    Edge,
+    EdgeKind,
+    Origin,
+    ProbeState,
+    ResourceSample,
+    StoredProjection,
+)
+from ebbtide.store.state.database import Database, Transaction
+from ebbtide.store.state.tables import (
+    RESOURCE_EDGES,
+    RESOURCE_PROBES,
+    RESOURCE_PROJECTIONS,
+    RESOURCE_SAMPLES,
+    RESOURCES,
+)
+
+_BATCH = 500  # rows of one statement; engines bound the number of parameters
+
+
+class Resources:
+    """Every resource that was ever sampled."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, samples: Sequence[ResourceSample]) -> int:
+        """Keep samples; returns how many are new.
+
+        A resource has one sample at a moment, the first that came: a repeat changes nothing.
+        """
+        with self._database.write() as connection:
+            return self.write_samples(connection, samples)
+
+    def write_samples(self, transaction: Transaction, samples: Sequence[ResourceSample]) -> int:
+        """As :meth:`add`, inside a transaction of the caller."""
+        num = 0
+        rows = [_sample_row(one) for one in samples]
+        for start in range(0, len(rows), _BATCH):
+            insert = self._database.insert(RESOURCE_SAMPLES).values(rows[start : start + _BATCH])
+            new = insert.on_conflict_do_nothing().returning(RESOURCE_SAMPLES.c.at)
+            num += len(transaction.execute(new).all())
+        newest: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            known = newest.get(row["resource"])
+            if known is None or row["at"] > known["at"]:
+                newest[row["resource"]] = row
+        for row in newest.values():
+            insert = self._database.insert(RESOURCES).values(row)
+            transaction.execute(
+                insert.on_conflict_do_update(
+                    index_elements=[RESOURCES.c.resource],
+                    set_={name: insert.excluded[name] for name in row if name != "resource"},
+                    where=insert.excluded.at > RESOURCES.c.at,
+                )
+            )
+        return num
+
+    def newest(self) -> list[ResourceSample]:
+        """The newest sample of each resource, by name."""
+        with self._database.read() as connection:
+            query = sa.select(RESOURCES).order_by(RESOURCES.c.resource)
+            return [_sample(row) for row in connection.execute(query)]
+
+    def newest_at(self, as_of: datetime) -> list[ResourceSample]:
+        """The newest sample of each resource at or before a moment, by name."""
+        samples = RESOURCE_SAMPLES.alias("samples")
+        last = (
+            sa.select(sa.func.max(samples.c.at))
+            .where(samples.c.resource == RESOURCES.c.resource, samples.c.at <= as_of)
+            .scalar_subquery()
+        )
+        query = (
+            sa.select(RESOURCE_SAMPLES)
+            .join(RESOURCES, RESOURCES.c.resource == RESOURCE_SAMPLES.c.resource)
+            .where(RESOURCE_SAMPLES.c.at == last)
+            .order_by(RESOURCE_SAMPLES.c.resource)
+        )
+        with self._database.read() as connection:
+            return [_sample(row) for row in connection.execute(query)]
+
+    def num_resources(self) -> int:
+        """How many there are."""
+        with self._database.read() as connection:
+            query = sa.select(sa.func.count()).select_from(RESOURCES)
+            return int(connection.scalar(query) or 0)
+
+    def window(self, resource: str, since: datetime, as_of: datetime) -> list[ResourceSample]:
+        """Samples in ``(since, as_of]``, oldest first."""
+        table = RESOURCE_SAMPLES
+        query = (
+            sa.select(table)
+            .where(table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+            .order_by(table.c.at)
+        )
+        with self._database.read() as connection:
+            return [_sample(row) for row in connection.execute(query)]
+
+    def edges(self, resource: str, as_of: datetime) -> list[Edge]:
+        """Lines that a resource crossed up to a moment, oldest first."""
+        table = RESOURCE_EDGES
+        query = (
+            sa.select(table)
+            .where(table.c.resource == resource, table.c.at <= as_of)
+            .order_by(table.c.at)
+        )
+        with self._database.read() as connection:
+            return [_edge(row) for row in connection.execute(query)]
+
+    def projections(
+        self, resource: str, since: datetime, as_of: datetime
+    ) -> list[StoredProjection]:
+        """What was said of a resource in ``(since, as_of]``, oldest first."""
+        table = RESOURCE_PROJECTIONS
+        query = (
+            sa.select(table)
+            .where(table.c.resource == resource, table.c.as_of > since, table.c.as_of <= as_of)
+            .order_by(table.c.as_of)
+        )
+        with self._database.read() as connection:
+            return [_projection(row) for row in connection.execute(query)]
+
+    def probes(self) -> dict[str, ProbeState]:
+        """How the newest look of each probe went, by its name."""
+        with self._database.read() as connection:
+            query = sa.select(RESOURCE_PROBES).order_by(RESOURCE_PROBES.c.probe)
+            return {row.probe: ProbeState(**row._mapping) for row in connection.execute(query)}
+
+    def record(
+        self,
+        transaction: Transaction,
+        edges: Iterable[Edge],
+        projections: Iterable[StoredProjection],
+        probes: Iterable[ProbeState],
+    ) -> None:
+        """Keep what a run found, inside a transaction of the caller; a repeat changes nothing."""
+        for edge in edges:
+            insert = self._database.insert(RESOURCE_EDGES).values(_as_row(asdict(edge)))
+            transaction.execute(insert.on_conflict_do_nothing())
+        for one in projections:
+            insert = self._database.insert(RESOURCE_PROJECTIONS).values(_as_row(asdict(one)))
+            transaction.execute(insert.on_conflict_do_nothing())
+        for probe in probes:
+            row = asdict(probe)
+            insert = self._database.insert(RESOURCE_PROBES).values(row)
+            transaction.execute(
+                insert.on_conflict_do_update(
+                    index_elements=[RESOURCE_PROBES.c.probe],
+                    set_={name: insert.excluded[name] for name in row if name != "probe"},
+                    where=insert.excluded.checked_at >= RESOURCE_PROBES.c.checked_at,
+                )
+            )
+
+
+def _as_row(fields: dict[str, Any]) -> dict[str, Any]:
+    fields["limit_value"] = fields.pop("limit")
+    return fields
+
+
+def _sample_row(sample: ResourceSample) -> dict[str, Any]:
+    return {
+        "resource": sample.resource,
+        "at": sample.at,
+        "used": sample.used,
+        "limit_value": sample.limit,
+        "unit": sample.unit,
+        "origin": sample.origin.value,
+    }
+
+
+def _sample(row: sa.Row[Any]) -> ResourceSample:
+    return ResourceSample(
+        row.resource, row.at, row.used, row.limit_value, row.unit, Origin(row.origin)
+    )
+
+
+def _edge(row: sa.Row[Any]) -> Edge:
+    return Edge(row.resource, row.at, EdgeKind(row.kind), row.used, row.limit_value)
+
+
+def _projection(row: sa.Row[Any]) -> StoredProjection:
+    fields: Mapping[str, Any] = row._mapping
+    named = {name: value for name, value in fields.items() if name != "limit_value"}
+    return StoredProjection(**named, limit=row.limit_value)

@@ -1,0 +1,74 @@
+"""Resources on their shelf: a repeat changes nothing, and the newest is the newest in time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from ebbtide.domain.resource import (
+    Edge,
+    EdgeKind,
+    Origin,
+    ProbeState,
+    ResourceSample,
+    StoredProjection,
+)
+from ebbtide.store.state.base import StateStore
+
+AT = datetime(2026, 3, 12, 8, 30, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def sample(minutes: int, used: float, resource: str = "disk") -> ResourceSample:
+    return ResourceSample(resource, AT + minutes * MINUTE, used, 100.0, "GB", Origin.GAUGE)
+
+
+def test_a_repeat_changes_nothing(store: StateStore) -> None:
+    assert store.resources.add([sample(0, 1), sample(5, 2)]) == 2
+    assert store.resources.add([sample(5, 99), sample(10, 3)]) == 1
+    assert store.resources.window("disk", AT - MINUTE, AT + 60 * MINUTE) == [
+        sample(0, 1),
+        sample(5, 2),
+        sample(10, 3),
+    ]
+
+
+def test_a_late_sample_is_not_the_newest(store: StateStore) -> None:
+    store.resources.add([sample(10, 5), sample(3, 1, "memory")])
+    store.resources.add([sample(5, 4)])
+    assert store.resources.newest() == [sample(10, 5), sample(3, 1, "memory")]
+    assert store.resources.newest_at(AT + 7 * MINUTE) == [sample(5, 4), sample(3, 1, "memory")]
+    assert store.resources.newest_at(AT) == []
+    assert store.resources.num_resources() == 2
+
+
+def test_windows_are_open_on_the_left(store: StateStore) -> None:
+    store.resources.add([sample(n, n) for n in range(5)])
+    found = store.resources.window("disk", AT + MINUTE, AT + 3 * MINUTE)
+    assert [one.used for one in found] == [2, 3]
+
+
+def test_many_samples_go_in_at_once(store: StateStore) -> None:
+    assert store.resources.add([sample(n, n) for n in range(1234)]) == 1234
+    assert len(store.resources.window("disk", AT - MINUTE, AT + 2000 * MINUTE)) == 1234
+
+
+def test_a_limit_may_be_unknown(store: StateStore) -> None:
+    unlimited = ResourceSample("redis_memory", AT, 5.0, None, None, Origin.PROBE)
+    store.resources.add([unlimited])
+    assert store.resources.newest() == [unlimited]
+    assert unlimited.saturation is None
+
+
+def test_what_a_run_found_is_kept_once(store: StateStore) -> None:
+    edge = Edge("disk", AT, EdgeKind.WARNING, 81.0, 100.0)
+    said = StoredProjection(
+        "disk", AT, "days_to_limit/1", 81.0, 100.0, "growing", 4.0, 3.0, None, 4.5, 99, 10.0, 1
+    )
+    for checked_at, reason in ((AT, "refused"), (AT - MINUTE, "older"), (AT, "refused")):
+        with store._database.write() as transaction:
+            state = ProbeState("redis", checked_at, False, reason)
+            store.resources.record(transaction, [edge], [said], [state])
+    assert store.resources.edges("disk", AT) == [edge]
+    assert store.resources.edges("disk", AT - MINUTE) == []
+    assert store.resources.projections("disk", AT - MINUTE, AT) == [said]
+    assert store.resources.probes() == {"redis": ProbeState("redis", AT, False, "refused")}
