@@ -339,6 +339,20 @@ def test_by_hand_a_moment_of_the_past_can_be_named_but_not_of_the_future(store: 
         one.run_now("nobody", "key k")
 
 
+def test_a_clock_that_went_back_is_told_once(store: StateStore) -> None:
+    clock = Clock(NOON + timedelta(days=400))
+    one = runner(store, job(JOB, Body()), clock=clock)
+    run_slot(one, 400 * 96)
+    one.run_now(JOB, "key k")  # a run by hand in between hides nothing
+    clock.now = NOON
+    run_slot(one)
+    clock.now += QUARTER
+    run_slot(one, 1)
+    (alert,) = store.runs.list_alerts()
+    assert alert.kind is AlertKind.CLOCK
+    assert alert.message == "the clock went back: there are results for 2027-04-16T12:00:00Z"
+
+
 @pytest.mark.parametrize(("late", "alerts"), [(5 * 60, []), (5 * 60 + 1, [AlertKind.LATE])])
 def test_a_run_that_begins_late_gives_an_alert(
     store: StateStore, late: int, alerts: list[AlertKind]

@@ -29,6 +29,7 @@ class AlertKind(StrEnum):
     PARTIAL = "partial"
     ABANDONED = "abandoned"
     LATE = "late"
+    CLOCK = "clock"  # a slot older than the one before it: the clock went back
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,10 +229,10 @@ class Runner:
             covers=run.covers,
             asked_by=run.asked_by,
         )
-        late = self._lateness(run, job)
+        mistimed = self._mistimed(run, job)
         refusal = self._refusal(run, job)
         if refusal is not None:
-            return self._fail(run, late, *refusal)
+            return self._fail(run, mistimed, *refusal)
         work = _Work(run, job, monotonic() + job.schedule.deadline.total_seconds())
         with self._lock:
             self._own[run.run_id] = work
@@ -241,7 +241,7 @@ class Runner:
         try:
             work.thread.start()
             self._supervise(run, work)
-            return self._finish(run, job, work, late)
+            return self._finish(run, job, work, mistimed)
         finally:
             with self._lock:
                 del self._own[run.run_id]
@@ -278,29 +278,29 @@ class Runner:
         if work.end_reason == STOPPED and not work.is_done:
             work.thread.join(self._pace.stop_grace_s)
 
-    def _finish(self, run: JobRun, job: ScheduledJob, work: _Work, late: _Alerts) -> JobRun:
+    def _finish(self, run: JobRun, job: ScheduledJob, work: _Work, mistimed: _Alerts) -> JobRun:
         error = work.error
         if work.end_reason == DEADLINE:
             limit_s = job.schedule.deadline.total_seconds()
             message = f"it took longer than {limit_s:g} s and was ended"
-            return self._fail(run, late, DEADLINE, message)
+            return self._fail(run, mistimed, DEADLINE, message)
         if work.outcome is not None:
-            return self._succeed(run, job, work.outcome, late)
+            return self._succeed(run, job, work.outcome, mistimed)
         if work.end_reason == STOPPED:
             return self._give_up(run)
         if work.end_reason is not None:
             return self._overtaken(run)
         if isinstance(error, EbbtideError):
-            return self._fail(run, late, error.code, _shown(error))
+            return self._fail(run, mistimed, error.code, _shown(error))
         log.error("job.fault", job=run.job, run_id=run.run_id, exc_info=error)
         message = f"{type(error).__name__} in the job; the log has the story"
-        return self._fail(run, late, FAULT, message)
+        return self._fail(run, mistimed, FAULT, message)
 
     def _succeed(
-        self, run: JobRun, job: ScheduledJob, outcome: JobOutcome, late: _Alerts
+        self, run: JobRun, job: ScheduledJob, outcome: JobOutcome, mistimed: _Alerts
     ) -> JobRun:
         message = outcome.message or job.schedule.message
-        alerts = list(late)
+        alerts = list(mistimed)
         if outcome.failed_tenants:
             num = len(outcome.failed_tenants)
             message += f", without {num} tenant{'s' if num > 1 else ''}"
@@ -318,15 +318,15 @@ class Runner:
             return self._overtaken(run)
         except EbbtideError as error:
             said = f"the results were not written: {_shown(error)}"
-            return self._fail(run, late, error.code, said)
+            return self._fail(run, mistimed, error.code, said)
         # The write is the job's own code; whatever it raises, the run must have an end.
         except Exception as error:
             log.error("job.fault", job=run.job, run_id=run.run_id, exc_info=error)
             kind = type(error).__name__
-            return self._fail(run, late, FAULT, f"{kind} while writing the results")
+            return self._fail(run, mistimed, FAULT, f"{kind} while writing the results")
 
-    def _fail(self, run: JobRun, late: _Alerts, error: str, message: str) -> JobRun:
-        alerts = [*late, (AlertKind.FAILED, message)]
+    def _fail(self, run: JobRun, mistimed: _Alerts, error: str, message: str) -> JobRun:
+        alerts = [*mistimed, (AlertKind.FAILED, message)]
         try:
             end = RunEnd(RunStatus.FAILED, self._clock(), message, error)
             return self._settle(run, end, alerts)
@@ -365,7 +365,7 @@ class Runner:
     def _give_up(self, run: JobRun) -> JobRun:
         message = "the process was stopped; nothing was written, and the slot is tried again"
         self._runs.abandon(run.run_id, self._clock(), message, STOPPED)
-        self._tell_end(run, RunStatus.ABANDONED, message)
+        log.info(f"STOPPED: {message}", job=run.job, run_id=run.run_id)
         return self._runs.get(run.run_id)
 
     def _overtaken(self, run: JobRun) -> JobRun:
@@ -373,12 +373,21 @@ class Runner:
         self._tell_end(run, RunStatus.ABANDONED, message)
         return self._runs.get(run.run_id)
 
-    def _lateness(self, run: JobRun, job: ScheduledJob) -> _Alerts:
-        if run.slot is None or run.started_at - run.slot <= job.schedule.max_delay:
+    def _mistimed(self, run: JobRun, job: ScheduledJob) -> _Alerts:
+        """Alerts about the moment of a run: it began late, or the clock went back."""
+        if run.slot is None:
             return []
-        if not self._runs.list_newest(job=run.job, before=run.run_id, limit=1):
+        slots = (one.slot for one in self._runs.list_newest(job=run.job, before=run.run_id))
+        before = next((slot for slot in slots if slot is not None), None)
+        if before is None:
             return []  # the first run ever was not missed by anybody
+        if run.slot < before:
+            # What a wrong clock computed for the future counts as newer than all that follows.
+            newer = format_instant(before)
+            return [(AlertKind.CLOCK, f"the clock went back: there are results for {newer}")]
         late_s = (run.started_at - run.slot).total_seconds()
+        if late_s <= job.schedule.max_delay.total_seconds():
+            return []
         return [(AlertKind.LATE, f"it began {late_s:.0f} s late and covers {run.covers} slots")]
 
     def _tell_alert(self, run: JobRun, kind: AlertKind, message: str) -> None:

@@ -116,7 +116,7 @@ class AlertShown(BaseModel):
 
     id: int
     at: str
-    kind: str = Field(description="failed, partial, abandoned or late.")
+    kind: str = Field(description="failed, partial, abandoned, late or clock.")
     job: str
     run_id: int
     message: str
