@@ -9,7 +9,7 @@ ARGS ?=
 PYTEST := $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint ci bench chaos docs accept lock house new-event-type
+.PHONY: help demo test lint ci bench chaos docs accept lock house new-event-type new-metric
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,7 @@ chaos: .venv/ready ## kill the server under load, fill its disk, and count what 
 
 docs: .venv/ready ## write the generated pages and modules anew
 	$(BIN)/python -m ebbtide.catalog.reference > .venv/page && cp .venv/page docs/reference/event-types.md
+	$(BIN)/python -m ebbtide.metrics.reference > .venv/page && cp .venv/page docs/reference/metrics.md
 	$(BIN)/python -m ebbtide.client.generate
 	$(BIN)/python tools/reference_pages.py
 	$(BIN)/python tools/figures_page.py
@@ -47,6 +48,9 @@ accept: docs ## take today's output as the expected one, and show what changed
 
 new-event-type: .venv/ready ## NAME=REPLAY_PAUSED: write the definition of a new event type
 	$(BIN)/python tools/new_event_type.py "$(NAME)"
+
+new-metric: .venv/ready ## NAME=logins: write the definition and the first case of a new metric
+	$(BIN)/python tools/new_metric.py "$(NAME)"
 
 house: .venv/ready ## median length of files and functions, room by room
 	$(BIN)/python tools/house.py

@@ -1,4 +1,4 @@
-"""Traces each column of a metric to the columns of ``events`` and ``event_counts`` it is made of."""
+"""Traces each column of a metric to the stored columns that it is made of."""
 
 from __future__ import annotations
 
