@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ebbtide.domain.resource import (
@@ -59,10 +60,30 @@ def test_a_limit_may_be_unknown(store: StateStore) -> None:
     assert unlimited.saturation is None
 
 
+def test_the_peak_is_the_fullest_and_the_newest_of_equals(store: StateStore) -> None:
+    store.resources.add([sample(0, 50), sample(5, 90), sample(10, 90), sample(15, 40)])
+    assert store.resources.peak("disk", AT - MINUTE, AT + 60 * MINUTE) == sample(10, 90)
+    assert store.resources.peak("disk", AT + 10 * MINUTE, AT + 60 * MINUTE) == sample(15, 40)
+    assert store.resources.peak("disk", AT + 20 * MINUTE, AT + 60 * MINUTE) is None
+
+
 def test_what_a_run_found_is_kept_once(store: StateStore) -> None:
     edge = Edge("disk", AT, EdgeKind.WARNING, 81.0, 100.0)
     said = StoredProjection(
-        "disk", AT, "days_to_limit/1", 81.0, 100.0, "growing", 4.0, 3.0, None, 4.5, 99, 10.0, 1
+        "disk",
+        AT,
+        "days_to_limit/1",
+        81.0,
+        100.0,
+        "growing",
+        4.0,
+        3.0,
+        None,
+        4.5,
+        99,
+        10.0,
+        1,
+        True,
     )
     for checked_at, reason in ((AT, "refused"), (AT - MINUTE, "older"), (AT, "refused")):
         with store._database.write() as transaction:
@@ -70,5 +91,12 @@ def test_what_a_run_found_is_kept_once(store: StateStore) -> None:
             store.resources.record(transaction, [edge], [said], [state])
     assert store.resources.edges("disk", AT) == [edge]
     assert store.resources.edges("disk", AT - MINUTE) == []
-    assert store.resources.projections("disk", AT - MINUTE, AT) == [said]
+    later = replace(said, as_of=AT + 5 * MINUTE, is_first_of_day=False)
+    with store._database.write() as transaction:
+        store.resources.record(transaction, [], [later], [])
+    shelf = store.resources
+    assert shelf.daily_projections("disk", AT - MINUTE, AT + 60 * MINUTE) == [said]
+    assert shelf.newest_projection("disk", AT + 60 * MINUTE) == later
+    assert shelf.newest_projection("disk", AT) == said
+    assert shelf.newest_projection("disk", AT - MINUTE) is None
     assert store.resources.probes() == {"redis": ProbeState("redis", AT, False, "refused")}

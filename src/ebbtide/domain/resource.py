@@ -72,6 +72,7 @@ class StoredProjection:
     num_samples: int
     span_days: float
     num_steps: int
+    is_first_of_day: bool  # of its UTC day: those five minutes later say much the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class States:
     def path(self, choice: int, places: npt.NDArray[np.int64], horizon: float) -> Floats:
         """What was expected at some places for one horizon."""
         gain = gains(float(WEIGHTS[choice, 2]), np.array(horizon))
-        return self.level[places, choice] + self.trend[places, choice] * gain
+        return np.asarray(self.level[places, choice] + self.trend[places, choice] * gain)
 
 
 def gains(damping: float, horizons: Floats) -> Floats:

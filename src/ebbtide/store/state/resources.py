@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -118,18 +118,46 @@ class Resources:
         with self._database.read() as connection:
             return [_edge(row) for row in connection.execute(query)]
 
-    def projections(
+    def daily_projections(
         self, resource: str, since: datetime, as_of: datetime
     ) -> list[StoredProjection]:
-        """What was said of a resource in ``(since, as_of]``, oldest first."""
+        """What was said of a resource first on each day in ``(since, as_of]``, oldest first."""
         table = RESOURCE_PROJECTIONS
         query = (
             sa.select(table)
             .where(table.c.resource == resource, table.c.as_of > since, table.c.as_of <= as_of)
+            .where(table.c.is_first_of_day)
             .order_by(table.c.as_of)
         )
         with self._database.read() as connection:
             return [_projection(row) for row in connection.execute(query)]
+
+    def newest_projection(self, resource: str, as_of: datetime) -> StoredProjection | None:
+        """What was said of a resource last, at or before a moment; None when nothing was."""
+        table = RESOURCE_PROJECTIONS
+        query = (
+            sa.select(table)
+            .where(table.c.resource == resource, table.c.as_of <= as_of)
+            .order_by(table.c.as_of.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _projection(row)
+
+    def peak(self, resource: str, since: datetime, as_of: datetime) -> ResourceSample | None:
+        """The fullest sample in ``(since, as_of]``, the newest of equals; None without any."""
+        table = RESOURCE_SAMPLES
+        fill = sa.case((table.c.limit_value > 0, table.c.used / table.c.limit_value), else_=0.0)
+        query = (
+            sa.select(table)
+            .where(table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+            .order_by(fill.desc(), table.c.used.desc(), table.c.at.desc())
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _sample(row)
 
     def probes(self) -> dict[str, ProbeState]:
         """How the newest look of each probe went, by its name."""
@@ -190,6 +218,5 @@ def _edge(row: sa.Row[Any]) -> Edge:
 
 
 def _projection(row: sa.Row[Any]) -> StoredProjection:
-    fields: Mapping[str, Any] = row._mapping
-    named = {name: value for name, value in fields.items() if name != "limit_value"}
+    named = {name: value for name, value in row._mapping.items() if name != "limit_value"}
     return StoredProjection(**named, limit=row.limit_value)

@@ -413,6 +413,14 @@ RESOURCE_PROJECTIONS = sa.Table(
     sa.Column("num_samples", sa.BigInteger, nullable=False),
     sa.Column("span_days", sa.Double, nullable=False),
     sa.Column("num_steps", sa.BigInteger, nullable=False),
+    sa.Column("is_first_of_day", sa.Boolean, nullable=False),
+)
+sa.Index(
+    "resource_projections_first",
+    RESOURCE_PROJECTIONS.c.resource,
+    RESOURCE_PROJECTIONS.c.as_of,
+    sqlite_where=RESOURCE_PROJECTIONS.c.is_first_of_day,
+    postgresql_where=RESOURCE_PROJECTIONS.c.is_first_of_day,
 )
 
 #: How the newest look of each probe went.

@@ -52,6 +52,14 @@ def upgrade() -> None:
         sa.Column("num_samples", sa.BigInteger, nullable=False),
         sa.Column("span_days", sa.Double, nullable=False),
         sa.Column("num_steps", sa.BigInteger, nullable=False),
+        sa.Column("is_first_of_day", sa.Boolean, nullable=False),
+    )
+    op.create_index(
+        "resource_projections_first",
+        "resource_projections",
+        ["resource", "as_of"],
+        sqlite_where=sa.text("is_first_of_day"),
+        postgresql_where=sa.text("is_first_of_day"),
     )
     op.create_table(
         "resource_probes",
