@@ -158,3 +158,22 @@ def test_who_may_ask_and_who_may_change(server: Server) -> None:
     edit = {"thresholds": [{"name": "replays_executed", "threshold_pct": 5}]}
     assert reader.put("/ops/thresholds", edit).status == 403
     assert server.client().get("/ops/pulse").status == 401
+
+
+def test_a_producer_that_is_usually_there_is_missed(fresh: Server) -> None:
+    for day in range(5, 12):
+        send(fresh, 1, "LOGIN", f"2026-03-{day:02}T10:30:00Z", source="console")
+        send(fresh, 1, "LOGIN", f"2026-03-{day:02}T22:30:00Z", source="night")
+    send(fresh, 1, "API_CALL_RECEIVED", "2026-03-12T11:59:00Z", source="proxy")
+    body = pulse(fresh)
+    assert {one["source"]: one["is_silent"] for one in body["producers"]} == {
+        "console": True,
+        "night": False,
+        "proxy": False,
+    }
+    assert [alert["message"] for alert in body["alerts"]] == [
+        "console has gone silent: its newest event is of 2026-03-11 10:30 UTC."
+    ]
+    assert body["system_state"] == "STABLE"
+    send(fresh, 1, "LOGIN", "2026-03-12T09:00:00.000001Z", source="console")
+    assert pulse(fresh)["alerts"] == []

@@ -100,7 +100,8 @@ class Producer:
         newest_received_at: when its newest event came.
         num_24h: events of 24 hours.
         num_now: events of the last 3 hours.
-        num_before: events of the same 3 hours 1, 2, ... 7 days earlier.
+        num_before: events of the same 3 hours 1, 2, ... 7 days earlier; zeros when nobody looked,
+            because it is there now.
     """
 
     source: str

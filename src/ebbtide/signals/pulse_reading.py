@@ -14,7 +14,7 @@ from ebbtide.catalog.loader import Catalog
 from ebbtide.catalog.pulse import Threshold
 from ebbtide.domain.errors import StoreUnavailable
 from ebbtide.domain.time import MICROSECOND
-from ebbtide.metrics.compute import MetricTable, compute_metric
+from ebbtide.metrics.compute import MetricTable, compute_metric, compute_metric_arrow
 from ebbtide.signals.pulse import (
     Change,
     Producer,
@@ -30,6 +30,7 @@ from ebbtide.store.state.base import StateStore
 WEEK = timedelta(days=7)
 P95 = Fraction(95, 100)
 _RECENT_MINUTES = 5
+_DAYS, _DAY = 7, timedelta(days=1)
 
 #: Names of thresholds -> columns of pulse_counts.
 _COUNTED = {
@@ -134,6 +135,10 @@ def _read(
     cost = _one(ask("pulse_cost", since=midnight - MICROSECOND))
     num_calls, num_cost = cost["num_calls"] or 0, cost["num_cost"] or 0
     num_failed = counts["num_llm_failed"] or 0
+    present = ask("pulse_producers")
+    # Most of the time everybody is there, and the days before need not be looked at.
+    days = ask("pulse_producer_days") if 0 in present.column("num_3h") else None
+    producers = tuple(_producers(present, days))
     reading = Reading(
         counts={
             name: Change(counts[column] or 0, before[column] or 0, week[column] or 0)
@@ -143,14 +148,14 @@ def _read(
         num_llm_calls=(counts["num_llm_made"] or 0) + num_failed,
         num_llm_failed=num_failed,
         samples=tuple(newest_samples(_samples(ask("pulse_infra")))),
-        producers=tuple(_producer(row) for row in ask("pulse_producers").rows),
+        producers=producers,
     )
     strip = Strip(
         cost_24h_usd=counts["cost_usd"],
         cost_today_usd=Decimal(0) if num_calls == 0 else cost["cost_usd"],
         num_without_cost=num_calls - num_cost,
-        latency_ms_p95=percentile(ask("pulse_latency").rows, P95),
-        events_per_minute=Fraction(_one(ask("pulse_recent"))["num"], _RECENT_MINUTES),
+        latency_ms_p95=percentile(_latencies(catalog, events, as_of, known_at), P95),
+        events_per_minute=Fraction(sum(present.column("num_5m")), _RECENT_MINUTES),
         newest_at=counts["newest_at"],
         newest_received_at=now.freshness,
     )
@@ -162,9 +167,23 @@ def _one(table: MetricTable) -> dict[str, Any]:
     return dict(zip(table.columns, table.rows[0], strict=True))
 
 
-def _producer(row: tuple[Any, ...]) -> Producer:
-    source, newest_at, newest_received_at, num_24h, num_now, *num_before = row
-    return Producer(source, newest_at, newest_received_at, num_24h, num_now, tuple(num_before))
+def _latencies(
+    catalog: Catalog, events: EventStore, as_of: datetime, known_at: datetime | None
+) -> list[tuple[int, int]]:
+    """How many calls took how long; in columns, since there are thousands of latencies."""
+    metric = catalog.metrics["pulse_latency"]
+    table = compute_metric_arrow(metric, as_of, events, known_at=known_at)
+    return list(zip(*(table[name].to_pylist() for name in metric.columns), strict=True))
+
+
+def _producers(present: MetricTable, days: MetricTable | None) -> Iterable[Producer]:
+    before: dict[tuple[str, int], int] = {}
+    if days is not None:
+        for source, newest_at, num in days.rows:
+            before[source, (days.as_of - newest_at) // _DAY] = num
+    for source, newest_at, newest_received_at, _, num_3h, num_24h in present.rows:
+        usual = tuple(before.get((source, day), 0) for day in range(1, _DAYS + 1))
+        yield Producer(source, newest_at, newest_received_at, num_24h, num_3h, usual)
 
 
 def _samples(table: MetricTable) -> Iterable[Sample]:

@@ -26,13 +26,16 @@ unit    = "fraction; percent in infra_saturation_pct"
 formula = "pulse/2"
 null    = "no sample in 24 hours (no_activity)"
 ---*/
-SELECT one.resource AS resource,
-       one.timestamp AS timestamp,
-       one.received_at AS received_at,
-       one.event_uuid AS event_uuid,
-       one.metadata AS metadata,
-       one.received_at AS freshness
-FROM events AS one
-JOIN (SELECT resource AS name, MAX(timestamp) AS at FROM events GROUP BY resource) AS newest
-  ON one.resource = newest.name AND one.timestamp = newest.at
+SELECT resource,
+       timestamp,
+       received_at,
+       event_uuid,
+       metadata,
+       received_at AS freshness
+FROM (
+    SELECT resource, timestamp, received_at, event_uuid, metadata,
+           MAX(timestamp) OVER (PARTITION BY resource) AS newest_at
+    FROM events
+) AS reported
+WHERE timestamp = newest_at
 ORDER BY resource, received_at, event_uuid
