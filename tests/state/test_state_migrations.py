@@ -41,6 +41,7 @@ from ebbtide.store.state.tables import (
     RESOURCE_SAMPLES,
     RESOURCES,
     SCORES,
+    TENANT_CALLS,
     TENANT_FACTS,
 )
 
@@ -56,7 +57,7 @@ TABLES_FROM = {
     "0004": {"imports"},
     "0005": set(),
     "0006": {"job_runs", "job_failed_tenants", "job_alerts"},
-    "0007": {"facts_head", "tenant_facts", "scores", "ops_customer_segments"},
+    "0007": {"facts_head", "tenant_facts", "tenant_calls", "scores", "customer_segments"},
     "0008": {"interventions"},
     "0009": {"alert_thresholds", "incident_attributions"},
     "0010": {
@@ -101,7 +102,7 @@ def fill(store: StateStore, revision: str) -> None:
             connection.execute(JOB_FAILED_TENANTS.insert(), left_out)
             connection.execute(JOB_ALERTS.insert(), alert)
     if revision >= "0007":
-        tables = (FACTS_HEAD, TENANT_FACTS, SCORES, CUSTOMER_SEGMENTS)
+        tables = (FACTS_HEAD, TENANT_FACTS, TENANT_CALLS, SCORES, CUSTOMER_SEGMENTS)
         with store._database.write() as connection:
             for table in tables:
                 connection.execute(table.insert(), a_row_of(table))

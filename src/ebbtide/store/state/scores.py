@@ -18,13 +18,15 @@ from ebbtide.store.state.tables import (
     FACTS_HEAD,
     JOB_RUNS,
     SCORES,
+    SEGMENTS_VIEW,
+    TENANT_CALLS,
     TENANT_FACTS,
 )
 
 MATTER = "facts"
 _UUIDS_PER_QUERY = 10_000  # below the number of parameters that either engine takes
 
-#: Columns of ``ops_customer_segments`` in order; a segment is a tuple of such values.
+#: Columns of ``customer_segments`` in order; a segment is a tuple of such values.
 SEGMENT_COLUMNS: tuple[str, ...] = tuple(column.name for column in CUSTOMER_SEGMENTS.c)
 
 
@@ -49,6 +51,7 @@ class FactsHead:
 class StoredFacts:
     """The facts of one tenant as text, with what is needed to bring them forward.
 
+    ``newest`` is JSON too: event types whose newest event is newer than the facts say.
     ``due_at``: the next moment at which time alone changes a score. ``unsettled_until``: it has
     events after the head's moment, up to this one. ``keys``: formula id -> inputs hash of its
     newest score row.
@@ -60,6 +63,7 @@ class StoredFacts:
     due_at: datetime | None
     unsettled_until: datetime | None
     keys: Mapping[str, str]
+    newest: str = "{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,8 @@ class ScoreRow:
 class Advance:
     """Everything that one run changes, written together.
 
-    ``segments`` are tuples in the order of :data:`SEGMENT_COLUMNS`. ``calls`` are tenants of
-    whom only the newest call and event have moved: (tenant_uuid, last_api_call, last_event_at).
+    ``segments`` are tuples in the order of :data:`SEGMENT_COLUMNS`. ``calls`` are (tenant_uuid,
+    last_api_call, last_event_at, newest): of most tenants nothing else is different at a run.
     """
 
     as_of: datetime
@@ -95,7 +99,7 @@ class Advance:
     facts: list[StoredFacts] = field(default_factory=list)
     scores: list[ScoreRow] = field(default_factory=list)
     segments: list[tuple[Any, ...]] = field(default_factory=list)
-    calls: list[tuple[str, datetime | None, datetime]] = field(default_factory=list)
+    calls: list[tuple[str, datetime | None, datetime, str]] = field(default_factory=list)
 
 
 class Scores:
@@ -124,7 +128,14 @@ class Scores:
         """
         with self._reading(connection) as reading:
             head = _head(reading)
-            rows = reading.execute(sa.select(TENANT_FACTS).order_by(TENANT_FACTS.c.tenant_id))
+            joined = TENANT_FACTS.outerjoin(
+                TENANT_CALLS, TENANT_CALLS.c.tenant_uuid == TENANT_FACTS.c.tenant_uuid
+            )
+            rows = reading.execute(
+                sa.select(TENANT_FACTS, TENANT_CALLS.c.newest)
+                .select_from(joined)
+                .order_by(TENANT_FACTS.c.tenant_id)
+            )
             found = [
                 StoredFacts(
                     row.tenant_uuid,
@@ -133,6 +144,7 @@ class Scores:
                     row.due_at,
                     row.unsettled_until,
                     json.loads(row.keys),
+                    row.newest or "{}",
                 )
                 for row in rows
             ]
@@ -144,12 +156,20 @@ class Scores:
         Args:
             tenant_uuids: only these; None: all.
         """
-        query = sa.select(CUSTOMER_SEGMENTS).order_by(CUSTOMER_SEGMENTS.c.tenant_id)
+        query = sa.select(SEGMENTS_VIEW).order_by(SEGMENTS_VIEW.c.tenant_id)
         if tenant_uuids is not None:
             wanted = sorted(tenant_uuids)[:_UUIDS_PER_QUERY]
-            query = query.where(CUSTOMER_SEGMENTS.c.tenant_uuid.in_(wanted))
+            query = query.where(SEGMENTS_VIEW.c.tenant_uuid.in_(wanted))
         with self._database.read() as connection:
             return list(connection.execute(query).mappings())
+
+    def silent(self, connection: sa.Connection | None = None) -> set[str]:
+        """UUIDs of tenants that are silent now."""
+        query = sa.select(CUSTOMER_SEGMENTS.c.tenant_uuid).where(
+            CUSTOMER_SEGMENTS.c.is_silent_churn.is_(True)
+        )
+        with self._reading(connection) as reading:
+            return set(reading.scalars(query))
 
     def take_turn(self, connection: sa.Connection) -> FactsHead:
         """Wait until nobody else changes facts, until this transaction ends; return their head."""
@@ -164,7 +184,7 @@ class Scores:
         """
         if step.is_full:
             kept = {one.tenant_uuid for one in step.facts}
-            for table in (TENANT_FACTS, CUSTOMER_SEGMENTS):
+            for table in (TENANT_FACTS, TENANT_CALLS, CUSTOMER_SEGMENTS):
                 there = set(connection.scalars(sa.select(table.c.tenant_uuid)))
                 for part in _parts(sorted(there - kept)):
                     connection.execute(sa.delete(table).where(table.c.tenant_uuid.in_(part)))
@@ -186,13 +206,12 @@ class Scores:
         )
         self.add(connection, step.scores)
         write.run(connection, write.segments, [write.segment(one) for one in step.segments])
-        as_of = write.instant(step.as_of)
         write.run(
             connection,
             write.calls,
             [
-                (as_of, write.instant(call_at), write.instant(event_at), uuid)
-                for uuid, call_at, event_at in step.calls
+                (uuid, write.instant(call_at), write.instant(event_at), newest)
+                for uuid, call_at, event_at, newest in step.calls
             ],
         )
         _move_head(self._database, connection, step)
@@ -268,13 +287,27 @@ class Scores:
         with self._database.read() as connection:
             return [ScoreRow(**row) for row in connection.execute(query).mappings()]
 
-    def stored_at(self, formula: str, as_of: datetime) -> list[ScoreRow]:
-        """Results of one formula that are for exactly this moment, by tenant UUID."""
+    def formulas(self, tenant_uuid: str, until: datetime) -> list[str]:
+        """Ids of the formulas by which anything was kept of a tenant up to a moment, sorted."""
         query = (
-            sa.select(SCORES)
-            .where(SCORES.c.formula == formula, SCORES.c.as_of == as_of)
-            .order_by(SCORES.c.tenant_uuid, *_NEWEST_FIRST)
+            sa.select(SCORES.c.formula)
+            .where(SCORES.c.tenant_uuid == tenant_uuid, SCORES.c.as_of <= until)
+            .distinct()
+            .order_by(SCORES.c.formula)
         )
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def between(self, formula: str, after: datetime | None, until: datetime) -> list[ScoreRow]:
+        """Results of one formula, of all tenants, in a stretch ``(after, until]``, oldest first.
+
+        Args:
+            after: None means from the first one on.
+        """
+        query = sa.select(SCORES).where(SCORES.c.formula == formula, SCORES.c.as_of <= until)
+        if after is not None:
+            query = query.where(SCORES.c.as_of > after)
+        query = query.order_by(SCORES.c.as_of, SCORES.c.computed_at, SCORES.c.tenant_uuid)
         with self._database.read() as connection:
             return [ScoreRow(**row) for row in connection.execute(query).mappings()]
 
@@ -300,7 +333,7 @@ _NEWEST_FIRST = (SCORES.c.as_of.desc(), SCORES.c.computed_at.desc(), SCORES.c.in
 def forget(connection: sa.Connection, database: Database, tenant_uuid: str) -> None:
     """Delete what is kept about a tenant; copies of facts in memory are out of date from now."""
     database.take_turn(connection, MATTER)
-    for table in (TENANT_FACTS, SCORES, CUSTOMER_SEGMENTS):
+    for table in (TENANT_FACTS, TENANT_CALLS, SCORES, CUSTOMER_SEGMENTS):
         connection.execute(sa.delete(table).where(table.c.tenant_uuid == tenant_uuid))
     insert = database.insert(FACTS_HEAD).values(id=1, token=1)
     connection.execute(
@@ -369,16 +402,7 @@ class _Statements:
         self.facts = self._compile(upsert(TENANT_FACTS), TENANT_FACTS)
         self.segments = self._compile(upsert(CUSTOMER_SEGMENTS), CUSTOMER_SEGMENTS)
         self.scores = self._compile(insert(SCORES).on_conflict_do_nothing(), SCORES)
-        self.calls = _positional(
-            sa.update(CUSTOMER_SEGMENTS)
-            .where(CUSTOMER_SEGMENTS.c.tenant_uuid == sa.bindparam("uuid"))
-            .values(
-                as_of=sa.bindparam("as_of"),
-                last_api_call=sa.bindparam("last_api_call"),
-                last_event_at=sa.bindparam("last_event_at"),
-            ),
-            self._dialect,
-        )
+        self.calls = self._compile(upsert(TENANT_CALLS), TENANT_CALLS)
         self._instants = [isinstance(column.type, Instant) for column in CUSTOMER_SEGMENTS.c]
 
     def _compile(self, statement: Any, table: sa.Table) -> str:

@@ -222,14 +222,27 @@ SCORES = sa.Table(
 )
 sa.Index("scores_formula", SCORES.c.formula, SCORES.c.as_of)
 
-#: The newest of everything, one row per tenant. Numbers are unrounded; ``exact`` is JSON with
+#: When a tenant's newest call and event were: of most tenants nothing else is different at a run,
+#: so these few bytes have a table of their own. ``newest`` is JSON: event type -> the moment of
+#: its newest event, where it is newer than in the facts.
+TENANT_CALLS = sa.Table(
+    "tenant_calls",
+    METADATA,
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("last_api_call", Instant),
+    sa.Column("last_event_at", Instant, nullable=False),
+    sa.Column("newest", sa.Text, nullable=False),
+)
+
+#: The newest of everything else, one row per tenant. Numbers are unrounded; ``exact`` is JSON with
 #: those that no float holds. Days since something are left to the reader: they never stand still.
+#: The view ``ops_customer_segments`` shows it together with the calls and the head's moment.
 CUSTOMER_SEGMENTS = sa.Table(
-    "ops_customer_segments",
+    "customer_segments",
     METADATA,
     sa.Column("tenant_uuid", sa.Text, primary_key=True),
     sa.Column("tenant_id", SortableText, nullable=False),
-    sa.Column("as_of", Instant, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
     sa.Column("computed_at", Instant, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("paying", sa.Text, nullable=False),
@@ -254,9 +267,7 @@ CUSTOMER_SEGMENTS = sa.Table(
     sa.Column("top_friction_type", sa.Text),
     sa.Column("last_friction_event", Instant),
     sa.Column("is_silent_churn", sa.Boolean, nullable=False),
-    sa.Column("last_api_call", Instant),
     sa.Column("last_investigation", Instant),
-    sa.Column("last_event_at", Instant, nullable=False),
     sa.Column("risk_level", sa.Text),
     sa.Column("risk_level_reason", sa.Text),
     sa.Column("risk_signal_strength", sa.BigInteger, nullable=False),
@@ -273,6 +284,15 @@ CUSTOMER_SEGMENTS = sa.Table(
     sa.Column("time_to_first_replay_m", sa.BigInteger),
     sa.Column("time_to_first_export_m", sa.BigInteger),
     sa.Column("exact", sa.Text, nullable=False),
+)
+
+#: One row per customer with everything that is current, for whoever reads the database by SQL.
+SEGMENTS_VIEW = sa.table(
+    "ops_customer_segments",
+    sa.column("as_of", Instant),
+    sa.column("last_api_call", Instant),
+    sa.column("last_event_at", Instant),
+    *(sa.column(column.name, column.type) for column in CUSTOMER_SEGMENTS.c),
 )
 
 #: Suggested interventions and what became of them. ``triggering_signals`` and ``evidence`` are

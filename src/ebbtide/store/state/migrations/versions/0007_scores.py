@@ -8,9 +8,19 @@ from ebbtide.store.state.columns import Instant, SortableText
 revision = "0007"
 down_revision = "0006"
 
+# Rows of all customers hold at the moment of the head, whenever they were written.
+_VIEW = """
+CREATE VIEW ops_customer_segments AS
+SELECT facts_head.as_of AS as_of, tenant_calls.last_api_call AS last_api_call,
+       tenant_calls.last_event_at AS last_event_at, customer_segments.*
+FROM customer_segments
+JOIN tenant_calls ON tenant_calls.tenant_uuid = customer_segments.tenant_uuid
+CROSS JOIN facts_head
+"""
+
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Make the tables, and the view over the newest ones."""
     op.create_table(
         "facts_head",
         sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -30,6 +40,13 @@ def upgrade() -> None:
         sa.Column("keys", sa.Text, nullable=False),
     )
     op.create_table(
+        "tenant_calls",
+        sa.Column("tenant_uuid", sa.Text, primary_key=True),
+        sa.Column("last_api_call", Instant),
+        sa.Column("last_event_at", Instant, nullable=False),
+        sa.Column("newest", sa.Text, nullable=False),
+    )
+    op.create_table(
         "scores",
         sa.Column("tenant_uuid", sa.Text, primary_key=True),
         sa.Column("formula", sa.Text, primary_key=True),
@@ -42,10 +59,10 @@ def upgrade() -> None:
     )
     op.create_index("scores_formula", "scores", ["formula", "as_of"])
     op.create_table(
-        "ops_customer_segments",
+        "customer_segments",
         sa.Column("tenant_uuid", sa.Text, primary_key=True),
         sa.Column("tenant_id", SortableText, nullable=False),
-        sa.Column("as_of", Instant, nullable=False),
+        sa.Column("changed_at", Instant, nullable=False),
         sa.Column("computed_at", Instant, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("paying", sa.Text, nullable=False),
@@ -70,9 +87,7 @@ def upgrade() -> None:
         sa.Column("top_friction_type", sa.Text),
         sa.Column("last_friction_event", Instant),
         sa.Column("is_silent_churn", sa.Boolean, nullable=False),
-        sa.Column("last_api_call", Instant),
         sa.Column("last_investigation", Instant),
-        sa.Column("last_event_at", Instant, nullable=False),
         sa.Column("risk_level", sa.Text),
         sa.Column("risk_level_reason", sa.Text),
         sa.Column("risk_signal_strength", sa.BigInteger, nullable=False),
@@ -90,11 +105,14 @@ def upgrade() -> None:
         sa.Column("time_to_first_export_m", sa.BigInteger),
         sa.Column("exact", sa.Text, nullable=False),
     )
+    op.execute(_VIEW)
 
 
 def downgrade() -> None:
-    """Drop the tables."""
-    op.drop_table("ops_customer_segments")
+    """Drop the view and the tables."""
+    op.execute("DROP VIEW ops_customer_segments")
+    op.drop_table("customer_segments")
     op.drop_table("scores")
+    op.drop_table("tenant_calls")
     op.drop_table("tenant_facts")
     op.drop_table("facts_head")
