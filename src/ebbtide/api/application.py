@@ -20,12 +20,14 @@ from ebbtide.api.invalid import on_invalid
 from ebbtide.api.openapi import INGEST_PATHS
 from ebbtide.api.routes import (
     bulk,
+    changes,
     cloudevents,
     events,
     health,
     jobs,
     keys,
     metrics,
+    ops_changes,
     pulse,
     quarantine,
     segment,
@@ -80,9 +82,9 @@ def build_application(services: Services) -> Application:
     app.state.services = services
     for methods, path, handler in PLAIN_ROUTES:
         app.router.routes.append(Route(path, handler, methods=methods))
-    for module in (stored_events, quarantine, tenants, keys, bulk):
+    for module in (stored_events, quarantine, tenants, keys, bulk, changes):
         app.include_router(module.router)
-    for module in (pulse, jobs):
+    for module in (pulse, ops_changes, jobs):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it
     app.router.routes.append(Route("/openapi.json", _openapi, methods=["GET"]))
