@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 
 import pytest
 
@@ -22,11 +21,7 @@ from ebbtide.signals.changes import (
 DAY = timedelta(days=1)
 AS_OF = datetime(2026, 3, 12, 8, tzinfo=UTC)
 MIDNIGHT = datetime(2026, 3, 12, tzinfo=UTC)
-WEIGHTS = {
-    "INCIDENT_VIEWED": Fraction(2, 10),
-    "REPLAY_EXECUTED": Fraction(3, 10),
-    "EXPORT_GENERATED": Fraction(5, 10),
-}
+WEIGHTS = {"INCIDENT_VIEWED": 2, "REPLAY_EXECUTED": 3, "EXPORT_GENERATED": 5}
 
 
 def ago(days: float) -> datetime:

@@ -22,12 +22,17 @@ from ebbtide.api.routes import (
     bulk,
     changes,
     cloudevents,
+    customers,
     events,
     health,
+    infra,
+    interventions,
     jobs,
     keys,
     metrics,
     ops_changes,
+    ops_events,
+    playbooks,
     pulse,
     quarantine,
     segment,
@@ -84,9 +89,10 @@ def build_application(services: Services) -> Application:
         app.router.routes.append(Route(path, handler, methods=methods))
     for module in (stored_events, quarantine, tenants, keys, bulk, changes):
         app.include_router(module.router)
-    for module in (pulse, ops_changes, jobs):
+    for module in (customers, playbooks, interventions, ops_events, pulse, ops_changes, jobs, infra):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it
+    app.include_router(infra.gauges_router)
     app.router.routes.append(Route("/openapi.json", _openapi, methods=["GET"]))
     app.add_exception_handler(EbbtideError, problems.on_ebbtide_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

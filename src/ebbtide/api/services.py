@@ -19,6 +19,7 @@ from ebbtide.ingest.mappings import Mappings
 from ebbtide.ingest.release import Releaser
 from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.runner import Runner
+from ebbtide.signals.read import CustomerReader
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
 
@@ -37,6 +38,7 @@ class Services:
     bulk: BulkLoader
     releaser: Releaser
     runner: Runner
+    customers: CustomerReader
     mappings: Mappings
     authenticator: Authenticator
     clock: Callable[[], datetime]

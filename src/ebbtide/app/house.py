@@ -12,6 +12,7 @@ import structlog
 from ebbtide.api.auth import Authenticator
 from ebbtide.api.services import Services
 from ebbtide.app.data_dir import DataDir
+from ebbtide.app.probes import make_probes
 from ebbtide.app.settings import Settings
 from ebbtide.app.stores import open_events, open_state
 from ebbtide.catalog.loader import load_catalog
@@ -30,6 +31,7 @@ from ebbtide.jobs.job import Stores
 from ebbtide.jobs.registry import make_jobs
 from ebbtide.jobs.runner import Runner
 from ebbtide.jobs.scheduler import Scheduler
+from ebbtide.signals.read import CustomerReader
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +93,9 @@ class House:
             stack.callback(writer.close)
             ingestor = Ingestor(validator, writer)
             schedules = load_schedules(every=settings.jobs_period)
-            jobs = make_jobs(schedules, Stores(catalog, events, state))
+            probes = make_probes(settings, events)
+            stores = Stores(catalog, events, state, ingestor, probes)
+            jobs = make_jobs(schedules, stores)
             runner = Runner(state.runs, jobs, shared_clock)
             self.scheduler = Scheduler(runner)
             stack.callback(self.scheduler.stop)
@@ -106,6 +110,7 @@ class House:
                 bulk=BulkLoader(validator, events, state, directory, accounting),
                 releaser=Releaser(ingestor, state, mappings, clock),
                 runner=runner,
+                customers=CustomerReader(catalog, events, state, clock),
                 mappings=mappings,
                 authenticator=authenticator,
                 clock=clock,

@@ -10,17 +10,21 @@ import typer
 
 from ebbtide import __version__
 from ebbtide.cli.backtest import backtest_commands
+from ebbtide.cli.customers import customers_command
 from ebbtide.cli.door import Connect
 from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
 from ebbtide.cli.import_command import import_command
 from ebbtide.cli.jobs import jobs_commands
 from ebbtide.cli.keys import keys_commands
+from ebbtide.cli.limits import limits_command
 from ebbtide.cli.output import errors, inert
 from ebbtide.cli.pulse import pulse_command
 from ebbtide.cli.quarantine import quarantine_commands
 from ebbtide.cli.simulate import simulate
 from ebbtide.cli.tenants import tenants_commands
+from ebbtide.cli.today import today_command
+from ebbtide.cli.why import why_command
 from ebbtide.domain.errors import EbbtideError
 
 EXIT_ERROR = 1
@@ -58,8 +62,12 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     begin = partial(connect, may_begin=True)
     app.command("emit")(emit_command(begin))
     app.command("import")(import_command(begin, sleep))
+    app.command("today")(today_command(connect))
+    app.command("why")(why_command(connect))
+    app.command("customers")(customers_command(connect))
     app.command("pulse")(pulse_command(connect))
     app.command("events")(events_command(connect))
+    app.command("limits")(limits_command(connect))
     app.command("simulate")(simulate)
     app.add_typer(backtest_commands(), name="backtest")
     app.add_typer(jobs_commands(connect), name="jobs")

@@ -241,12 +241,12 @@ def _explain(console: Console, one: dict[str, Any]) -> None:
     console.print(table)
     since = one["changed_since"]
     if since and since["num_late_events"]:
-        then = "nothing was known" if since["was_unknown"] else f"it was {since['value_then']}"
-        console.print(
-            words(
-                f"{since['num_late_events']} of these events came later;"
-                f" from what was known then, {then}."
-            ),
-            style="yellow",
-        )
-    console.print(words(f"{one['num_events']:,} events: {one['events_url']}", "dim"))
+        text = "Everything about it came in later; at the moment itself nothing was known."
+        if not since["was_unknown"]:
+            text = (
+                f"{since['num_late_events']} of these events came in later; from what was known"
+                f" at the moment itself it was {since['value_then']}."
+            )
+        console.print(words(text), style="yellow")
+    path = f"{one['num_events']:,} events: GET {one['events_url']}"
+    console.print(words(path, "dim"), soft_wrap=True)

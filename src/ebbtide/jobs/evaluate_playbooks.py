@@ -10,8 +10,8 @@ from ebbtide.catalog.playbook import Success
 from ebbtide.domain.intervention import Intervention
 from ebbtide.domain.time import HOUR
 from ebbtide.jobs.job import Job, JobOutcome, RunContext, Stores
-from ebbtide.signals.exact import compare
 from ebbtide.signals.customer import Customer
+from ebbtide.signals.exact import compare
 from ebbtide.signals.facts import DAY, Facts
 from ebbtide.signals.measures import Measured
 from ebbtide.signals.outcomes import close, happened, has_fallen, plan, settle

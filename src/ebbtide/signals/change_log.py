@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 
 from ebbtide.catalog.loader import Catalog
 from ebbtide.metrics.compute import compute_metric
@@ -22,6 +21,7 @@ from ebbtide.signals.changes import (
     who_saw_the_same,
 )
 from ebbtide.signals.facts import DAY
+from ebbtide.signals.gather import tenths_of
 from ebbtide.store.events.base import EventStore
 
 
@@ -37,7 +37,7 @@ class ChangeLog:
     """Changes and declines of all tenants at one moment. From any thread.
 
     Args:
-        first_events: the tenants that declines are asked of, with their first event.
+        first_events: first events by tenant, as far as they are known already.
     """
 
     def __init__(
@@ -52,22 +52,26 @@ class ChangeLog:
         self._catalog = catalog
         self._as_of = as_of
         self._known_at = known_at
-        self._first_events = first_events
+        self._first_events = dict(first_events)
         self._lock = threading.Lock()
         self._changes: Mapping[str, Sequence[Change]] | None = None
         self._declines: dict[str, datetime | None] = {}
+        self._around: dict[str, Around] = {}
 
     def around(self, tenants: Sequence[str]) -> dict[str, Around]:
         """What changed around each of these tenants, named as the store spells them."""
         with self._lock:
-            changes = self._read_changes()
-            nearest = self._nearest(changes, tenants)
-            others = {
-                tenant_id: who_saw_the_same(found, changes, self._as_of)
-                for tenant_id, (found, _) in nearest.items()
-            }
-            self._read_declines({one for some in others.values() for one in some})
-        around = {}
+            self._look_around([one for one in tenants if one not in self._around])
+            return {one: self._around[one] for one in tenants}
+
+    def _look_around(self, tenants: Sequence[str]) -> None:
+        changes = self._read_changes()
+        nearest = self._nearest(changes, tenants)
+        others = {
+            tenant_id: who_saw_the_same(found, changes, self._as_of)
+            for tenant_id, (found, _) in nearest.items()
+        }
+        self._read_declines({one for some in others.values() for one in some})
         for tenant_id in tenants:
             correlation = None
             if tenant_id in nearest:
@@ -76,8 +80,7 @@ class ChangeLog:
                 declined = sum(self._declines[one] is not None for one in saw)
                 correlation = Correlation(found, start, len(saw) - declined, declined)
             lately = recent(changes.get(tenant_id, ()), self._as_of)
-            around[tenant_id] = Around(tuple(lately), correlation)
-        return around
+            self._around[tenant_id] = Around(tuple(lately), correlation)
 
     def _nearest(
         self, changes: Mapping[str, Sequence[Change]], tenants: Sequence[str]
@@ -108,6 +111,7 @@ class ChangeLog:
         missing = sorted({one for one in tenants if one not in self._declines})
         if not missing:
             return
+        self._read_first_events(missing)
         midnight = self._as_of.replace(hour=0, minute=0, second=0, microsecond=0)
         table = compute_metric(
             self._catalog.metrics["investigation_hours"],
@@ -120,16 +124,23 @@ class ChangeLog:
         actions: dict[str, list[Actions]] = {}
         for tenant_id, event_type, last_at, num in table.rows:
             actions.setdefault(tenant_id, []).append(Actions(last_at, event_type, num))
-        header = self._catalog.metrics["stickiness"].weights
-        weights = {
-            "INCIDENT_VIEWED": Fraction(header["view"]),
-            "REPLAY_EXECUTED": Fraction(header["replay"]),
-            "EXPORT_GENERATED": Fraction(header["export"]),
-        }
+        weights = tenths_of(self._catalog)
         for one in missing:
-            first = self._first_events.get(one)
-            self._declines[one] = (
-                None
-                if first is None
-                else decline_began(actions.get(one, []), first, self._as_of, weights)
+            first = self._first_events[one]
+            self._declines[one] = decline_began(actions.get(one, ()), first, self._as_of, weights)
+
+    def _read_first_events(self, tenants: Iterable[str]) -> None:
+        """The base of a young tenant needs its age; who changed had an event, so there is one."""
+        missing = [one for one in tenants if one not in self._first_events]
+        if missing:
+            table = compute_metric(
+                self._catalog.metrics["activity_spans"],
+                self._as_of,
+                self._events,
+                known_at=self._known_at,
+                tenants=missing,
             )
+            columns = (table.column(name) for name in ("tenant_id", "first_at"))
+            for tenant_id, first_at in zip(*columns, strict=True):
+                known = self._first_events.get(tenant_id, first_at)
+                self._first_events[tenant_id] = min(known, first_at)

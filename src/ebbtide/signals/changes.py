@@ -7,7 +7,7 @@ number of others who saw the same change and did not decline stands beside it fo
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -23,6 +23,7 @@ LOOK_BACK_DAYS = 30  # how many midnights are looked at for the start of a decli
 BEFORE_DECLINE = timedelta(days=14)  # a change further before its start explains nothing
 DECLINED_BELOW = Fraction(8, 10)  # of the 30-day base
 _TICK = timedelta(microseconds=1)
+_WEEK_US = 7 * DAY // _TICK
 
 KINDS = ("freeze", "plan_change", "price_change", "policy_version", "model_switch")
 
@@ -132,49 +133,51 @@ class Actions(NamedTuple):
 
 
 def decline_began(
-    actions: Collection[Actions],
+    actions: Iterable[Actions],
     first_event_at: datetime,
     as_of: datetime,
-    weights: Mapping[str, Fraction],
+    weights: Mapping[str, int],
 ) -> datetime | None:
     """The first midnight of the unbroken run, up to now, of 7-day scores below 0.8 of the base.
 
     Args:
-        actions: those of one tenant in the 60 days before ``as_of``.
+        actions: those of one tenant in the 60 days before the last midnight.
         first_event_at: its first event of any type, for the base of a young tenant.
-        weights: by event type.
+        weights: by event type, as whole numbers of any one unit.
 
     Returns:
         A midnight UTC of the last 30 days; None when the newest one is not below.
     """
     midnight = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
     by_day = _scores_by_day(actions, midnight, weights)
+    below, of = DECLINED_BELOW.numerator, DECLINED_BELOW.denominator
     began = None
     for day in range(LOOK_BACK_DAYS):
         at = midnight - day * DAY
         if at <= as_of - LOOK_BACK_DAYS * DAY or at < first_event_at:
             break
         week, month = sum(by_day[day : day + 7]), sum(by_day[day : day + 30])
-        age = min(30 * DAY, max(7 * DAY, at - first_event_at))
-        if not week < DECLINED_BELOW * month * Fraction(7 * DAY // _TICK, age // _TICK):
+        age_us = min(30 * DAY, max(7 * DAY, at - first_event_at)) // _TICK
+        # week < 0.8 x month x 7 / T, in whole numbers
+        if not week * of * age_us < below * month * _WEEK_US:
             break
         began = at
     return began
 
 
 def _scores_by_day(
-    actions: Iterable[Actions], midnight: datetime, weights: Mapping[str, Fraction]
-) -> list[Fraction]:
+    actions: Iterable[Actions], midnight: datetime, weights: Mapping[str, int]
+) -> list[int]:
     """Weighted actions by UTC day: first the day that ended at ``midnight``, then the one before.
 
     What happened at a midnight belongs to the day that ends there.
     """
-    counts = [dict.fromkeys(weights, 0) for _ in range(LOOK_BACK_DAYS + 30)]
+    days = [0] * (LOOK_BACK_DAYS + 30)
     for one in actions:
         day = (midnight - one.last_at) // DAY
-        if 0 <= day < len(counts):
-            counts[day][one.event_type] += one.num
-    return [sum((weights[t] * n for t, n in day.items()), Fraction(0)) for day in counts]
+        if 0 <= day < len(days):
+            days[day] += weights[one.event_type] * one.num
+    return days
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
@@ -330,9 +330,10 @@ def _timeline(of: Profile) -> list[shown.TimelineLine]:
     ]
 
 
-def rows_by_key(rows: Sequence[Intervention]) -> Rows:
-    """The newest row of each suggestion; rows come newest first."""
-    found: dict[tuple[str, str], Intervention] = {}
-    for row in rows:
-        found.setdefault(row.suggestion.key, row)
-    return found
+def rows_by_key(rows: Iterable[Intervention]) -> Rows:
+    """The newest row of each suggestion.
+
+    Args:
+        rows: oldest first.
+    """
+    return {row.suggestion.key: row for row in rows}

@@ -19,7 +19,6 @@ from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.nearest import did_you_mean
 from ebbtide.signals.explain import EXPLAINED
 from ebbtide.signals.selection import SORTS, CustomerFilter
-from ebbtide.store.state.interventions import InterventionFilter
 
 AT_RISK_MAX, PAGE_MAX = 50, 200
 LEVELS = ("critical", "high", "medium", "low")
@@ -105,7 +104,8 @@ def list_at_risk(
     Cancelled customers are not on it; those without any event for 30 days stand under ``gone``.
     """
     found = house.customers.at_risk(limit, as_of=as_of, known_at=known_at, tenant_id=key.tenant_id)
-    rows = show.rows_by_key(house.state.interventions.holding())
+    listed = {to_uuid_text(insight.customer.tenant_id) for insight in found.insights}
+    rows = show.rows_by_key(house.state.interventions.holding(listed))
     return shown.AtRiskList(
         **show.moment(found.moment),
         items=[
@@ -155,8 +155,8 @@ def get_customer(
     """
     _own(key, tenant_id)
     found = house.customers.profile(tenant_id, as_of=as_of, known_at=known_at)
-    mine = InterventionFilter(tenant_id=tenant_id)
-    rows = show.rows_by_key(house.state.interventions.list_newest(mine, limit=200))
+    mine = {to_uuid_text(tenant_id)}
+    rows = show.rows_by_key(house.state.interventions.holding(mine))
     return show.profile(found, rows, is_bound=key.tenant_id is not None)
 
 

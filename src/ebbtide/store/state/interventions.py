@@ -77,9 +77,16 @@ class Interventions:
         with self._database.read() as connection:
             return int(connection.scalar(query) or 0)
 
-    def holding(self) -> list[Intervention]:
-        """Rows whose reason held when it was last looked at, oldest first."""
-        return self._all(INTERVENTIONS.c.ended_at.is_(None))
+    def holding(self, tenant_uuids: Collection[str] | None = None) -> list[Intervention]:
+        """Rows whose reason held when it was last looked at, oldest first.
+
+        Args:
+            tenant_uuids: only of these, a page of them at most; None means all.
+        """
+        holds = INTERVENTIONS.c.ended_at.is_(None)
+        if tenant_uuids is not None:
+            holds = sa.and_(INTERVENTIONS.c.tenant_uuid.in_(sorted(tenant_uuids)), holds)
+        return self._all(holds)
 
     def unmeasured(self) -> list[Intervention]:
         """Rows of playbooks of which a window is still open, oldest first."""
