@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ebbtide.catalog.loader import Catalog
-from ebbtide.domain.tenant import to_price_usd
 from ebbtide.domain.time import EPOCH
 from ebbtide.metrics.compute import compute_metric, compute_metric_arrow
 from ebbtide.signals.facts import (
@@ -21,11 +18,9 @@ from ebbtide.signals.facts import (
     INVESTIGATION_TYPES,
     NO_ACTIONS,
     Actions,
-    Economics,
     Facts,
     FrictionEvent,
     Span,
-    SubscriptionEvent,
 )
 from ebbtide.store.events.base import EventStore
 
@@ -77,23 +72,6 @@ def gather(
         )
         for tenant, theirs in spans.items()
     }
-
-
-def gather_economics(
-    store: EventStore,
-    catalog: Catalog,
-    as_of: datetime,
-    *,
-    known_at: datetime | None = None,
-    tenants: Collection[str] | None = None,
-) -> dict[str, Economics]:
-    """Read money and calls of the last 60 days; arguments as for :func:`gather`.
-
-    Returns:
-        By tenant; one without a call in 60 days and without a subscription is not in it.
-    """
-    asking = _Asking(store, catalog, as_of, known_at, tenants)
-    return asking.economics()
 
 
 _WINDOWS = ("actions_3d", "actions_7d", "actions_30d")
@@ -180,22 +158,6 @@ class _Asking:
         for tenant, *event in self._rows("friction_events"):
             events[tenant].append(FrictionEvent(*event))
         return events
-
-    def economics(self) -> dict[str, Economics]:
-        events: defaultdict[str, list[SubscriptionEvent]] = defaultdict(list)
-        for tenant, at, event_type, _plan, metadata in self._rows("subscriptions"):
-            said = json.loads(metadata, parse_float=Decimal).get("price_usd")
-            price = to_price_usd(said) if event_type == STARTED else None
-            text = None if price is None else str(price)
-            events[tenant].append(SubscriptionEvent(at, event_type, text))
-        calls = {tenant: nums for tenant, *nums in self._rows("tenant_economics")}
-        found = {}
-        for tenant in calls.keys() | events.keys():
-            cost, cost_before, num, num_before = calls.get(tenant, (None, None, 0, 0))
-            found[tenant] = Economics(
-                str(cost or 0), str(cost_before or 0), num, num_before, tuple(events[tenant])
-            )
-        return found
 
     def peaks(self) -> dict[str, int]:
         table = compute_metric_arrow(
