@@ -412,6 +412,55 @@ def test_an_unknown_number_is_refused_with_the_nearest(told: Server) -> None:
     assert answer.status == 422 and "did you mean stickiness_7d?" in answer.json["detail"]
 
 
+# -- what changed ------------------------------------------------------------------------------
+
+
+def change(tenant: str, days: float, **said: str) -> dict[str, Any]:
+    return event(tenant_id=tenant, event_type="CHANGE_RECORDED", timestamp=at(days), metadata=said)
+
+
+def test_the_change_before_a_decline_is_named_with_those_it_did_not_harm(fresh: Server) -> None:
+    events = []
+    for tenant in ("falling", "steady", "falling-too", "elsewhere"):
+        falls = tenant.startswith("falling")
+        for day in range(60):
+            events.append(
+                event(tenant_id=tenant, event_type="API_CALL_RECEIVED", timestamp=at(day, 1))
+            )
+            if not falls or day >= 8 or day % 7 == 1:
+                events += [
+                    event(tenant_id=tenant, event_type="INCIDENT_VIEWED", timestamp=at(day, hour))
+                    for hour in (2, 3)
+                ]
+        if tenant != "elsewhere":
+            events.append(
+                change(tenant, 10, kind="policy_version", policy_id="PII", policy_version="v2")
+            )
+    events.append(
+        change("falling", 30, kind="policy_version", policy_id="PII", policy_version="v1")
+    )
+    events.append(change("platform", 1, kind="deploy", subject="proxy", value="r7"))
+    fresh.admin.send(*events)
+    items = read(fresh.admin.get("/ops/customers/at-risk"))["items"]
+    one = next(item for item in items if item["tenant_id"] == "falling")
+    assert one["recent_changes"] == [
+        "deploy proxy r7, 1 day ago",
+        "version v2 of policy PII, 10 days ago",
+    ]
+    detail = one["decay_correlation_detail"]
+    assert detail["change"] == "version v2 of policy PII"
+    assert (detail["change_kind"], detail["changed_at"]) == ("policy_version", at(10))
+    assert detail["declined_from"] > detail["changed_at"]
+    assert (detail["num_others_with_decline"], detail["num_others_without_decline"]) == (1, 1)
+    assert one["decay_correlation"].endswith("of 2 others who saw the same, 1 did not decline")
+    # One customer by itself says the same as the list of all.
+    alone = read(fresh.admin.get("/ops/customers/falling", as_of=at(0)))
+    assert alone["risk"]["decay_correlation"] == one["decay_correlation"]
+    bound = read(fresh.client("read", tenant="falling").get("/ops/customers/falling"))
+    assert bound["risk"]["decay_correlation_detail"]["num_others_with_decline"] is None
+    assert "others" not in bound["risk"]["decay_correlation"]
+
+
 # -- who sees what -----------------------------------------------------------------------------
 
 

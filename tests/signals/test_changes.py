@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from ebbtide.domain.event import Event
 from ebbtide.signals.changes import (
     Actions,
     Change,
     Correlation,
     Sighting,
     decline_began,
+    join,
     nearest_before,
     recent,
     to_changes,
+    to_recorded,
     who_saw_the_same,
 )
+from ebbtide.store.events.base import EVENT_COLUMNS
 
 DAY = timedelta(days=1)
 AS_OF = datetime(2026, 3, 12, 8, tzinfo=UTC)
@@ -137,7 +143,46 @@ def test_others_are_those_who_saw_the_same() -> None:
         "other-version": [change("other-version", "3", 9)],
         "long-ago": [change("long-ago", "2", 44)],
     }
-    assert who_saw_the_same(mine, changes, AS_OF) == ["same"]
+    assert who_saw_the_same(mine, changes, AS_OF) == ["acme", "same"]
+
+
+def record(kind: str, days: float, **said: str) -> Event:
+    """A recorded change of acme."""
+    uuid = "6f1f4f4e-9c5b-5d0e-8f0a-2b7d3c9a1e55"
+    blank: dict[str, Any] = dict.fromkeys(EVENT_COLUMNS)
+    metadata = json.dumps(said | {"kind": kind})
+    values = blank | {
+        "event_uuid": uuid,
+        "event_id": uuid,
+        "timestamp": ago(days),
+        "received_at": ago(days),
+        "tenant_id": "acme",
+        "event_type": "CHANGE_RECORDED",
+        "source": "test",
+        "metadata": metadata,
+    }
+    return Event(*values.values())
+
+
+def test_recorded_changes_join_what_was_seen() -> None:
+    recorded = to_recorded(
+        [
+            record("policy_version", 5, policy_id="PII", policy_version="2"),
+            record("rate_limit", 4, value="100 per minute"),
+            record("deploy", 3, subject="proxy", value="r7"),
+            record("price", 2, value="199", subject="pro"),
+            record("weather", 1),
+        ]
+    )
+    seen = [Change("acme", ago(4.5), "policy_version", "PII", "2")]
+    joined = join(seen, recorded)
+    assert [one.what for one in joined] == [
+        "price of pro changed to 199 USD",
+        "deploy proxy r7",
+        "rate limit changed to 100 per minute",
+        "version 2 of policy PII",
+    ]
+    assert joined[-1].at == ago(5)
 
 
 @pytest.mark.parametrize(

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from ebbtide.catalog.loader import Catalog
+from ebbtide.domain.event import Event
 from ebbtide.metrics.compute import compute_metric
 from ebbtide.signals.changes import (
+    BEFORE_DECLINE,
+    EVERYBODY,
+    LOOK_BACK_DAYS,
+    RECORDED,
     Actions,
     Change,
     Correlation,
     decline_began,
+    join,
     nearest_before,
     recent,
     to_changes,
+    to_recorded,
     to_sightings,
     who_saw_the_same,
 )
 from ebbtide.signals.facts import DAY
 from ebbtide.signals.gather import tenths_of
 from ebbtide.store.events.base import EventStore
+from ebbtide.store.events.reading import PAGE_MAX, EventFilter, read_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,7 @@ class ChangeLog:
         self._known_at = known_at
         self._first_events = dict(first_events)
         self._lock = threading.Lock()
+        self._knows_everybody = False
         self._changes: Mapping[str, Sequence[Change]] | None = None
         self._declines: dict[str, datetime | None] = {}
         self._around: dict[str, Around] = {}
@@ -66,9 +75,10 @@ class ChangeLog:
 
     def _look_around(self, tenants: Sequence[str]) -> None:
         changes = self._read_changes()
-        nearest = self._nearest(changes, tenants)
+        theirs = {one: join(changes.get(one, ()), changes.get(EVERYBODY, ())) for one in tenants}
+        nearest = self._nearest(theirs)
         others = {
-            tenant_id: who_saw_the_same(found, changes, self._as_of)
+            tenant_id: self._others(tenant_id, found, changes)
             for tenant_id, (found, _) in nearest.items()
         }
         self._read_declines({one for some in others.values() for one in some})
@@ -79,14 +89,14 @@ class ChangeLog:
                 saw = others[tenant_id]
                 declined = sum(self._declines[one] is not None for one in saw)
                 correlation = Correlation(found, start, len(saw) - declined, declined)
-            lately = recent(changes.get(tenant_id, ()), self._as_of)
+            lately = recent(theirs[tenant_id], self._as_of)
             self._around[tenant_id] = Around(tuple(lately), correlation)
 
     def _nearest(
-        self, changes: Mapping[str, Sequence[Change]], tenants: Sequence[str]
+        self, changes: Mapping[str, Sequence[Change]]
     ) -> dict[str, tuple[Change, datetime]]:
         """The change before the decline, and the decline's start, of those who have both."""
-        changed = [tenant_id for tenant_id in tenants if changes.get(tenant_id)]
+        changed = [tenant_id for tenant_id, theirs in changes.items() if theirs]
         self._read_declines(changed)
         found = {}
         for tenant_id in changed:
@@ -96,6 +106,16 @@ class ChangeLog:
                 found[tenant_id] = (before, start)
         return found
 
+    def _others(
+        self, tenant_id: str, found: Change, changes: Mapping[str, Sequence[Change]]
+    ) -> list[str]:
+        """Who else saw a change: the same one, or everybody when it touched everybody."""
+        if found.tenant_id == EVERYBODY:
+            saw = self._read_everybody()
+        else:
+            saw = who_saw_the_same(found, changes, self._as_of)
+        return [one for one in saw if one not in (tenant_id, EVERYBODY)]
+
     def _read_changes(self) -> Mapping[str, Sequence[Change]]:
         if self._changes is None:
             table = compute_metric(
@@ -104,14 +124,41 @@ class ChangeLog:
                 self._events,
                 known_at=self._known_at,
             )
-            self._changes = to_changes(to_sightings(table))
+            found = to_changes(to_sightings(table))
+            for one in to_recorded(self._read_recorded()):
+                found.setdefault(one.tenant_id, []).append(one)
+            self._changes = {tenant_id: join(theirs) for tenant_id, theirs in found.items()}
         return self._changes
+
+    def _read_recorded(self) -> Iterator[Event]:
+        """Recorded changes that can still explain something."""
+        meant = EventFilter(
+            event_type=RECORDED,
+            since=self._as_of - LOOK_BACK_DAYS * DAY - BEFORE_DECLINE,
+            as_of=self._as_of,
+            known_at=self._known_at,
+        )
+        cursor = None
+        while True:
+            page = read_events(self._events, meant, cursor=cursor, limit=PAGE_MAX)
+            yield from page.events
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def _read_everybody(self) -> list[str]:
+        if not self._knows_everybody:
+            self._read_first_events(None)
+            self._knows_everybody = True
+        return sorted(self._first_events)
 
     def _read_declines(self, tenants: Iterable[str]) -> None:
         missing = sorted({one for one in tenants if one not in self._declines})
         if not missing:
             return
-        self._read_first_events(missing)
+        unknown = [one for one in missing if one not in self._first_events]
+        if unknown:
+            self._read_first_events(unknown)
         midnight = self._as_of.replace(hour=0, minute=0, second=0, microsecond=0)
         table = compute_metric(
             self._catalog.metrics["investigation_hours"],
@@ -129,18 +176,16 @@ class ChangeLog:
             first = self._first_events[one]
             self._declines[one] = decline_began(actions.get(one, ()), first, self._as_of, weights)
 
-    def _read_first_events(self, tenants: Iterable[str]) -> None:
-        """The base of a young tenant needs its age; who changed had an event, so there is one."""
-        missing = [one for one in tenants if one not in self._first_events]
-        if missing:
-            table = compute_metric(
-                self._catalog.metrics["activity_spans"],
-                self._as_of,
-                self._events,
-                known_at=self._known_at,
-                tenants=missing,
-            )
-            columns = (table.column(name) for name in ("tenant_id", "first_at"))
-            for tenant_id, first_at in zip(*columns, strict=True):
-                known = self._first_events.get(tenant_id, first_at)
-                self._first_events[tenant_id] = min(known, first_at)
+    def _read_first_events(self, tenants: Collection[str] | None) -> None:
+        """The base of a young tenant needs its age; None asks for everybody's."""
+        table = compute_metric(
+            self._catalog.metrics["activity_spans"],
+            self._as_of,
+            self._events,
+            known_at=self._known_at,
+            tenants=tenants,
+        )
+        columns = (table.column(name) for name in ("tenant_id", "first_at"))
+        for tenant_id, first_at in zip(*columns, strict=True):
+            known = self._first_events.get(tenant_id, first_at)
+            self._first_events[tenant_id] = min(known, first_at)

@@ -14,6 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+from ebbtide.domain.event import Event
 from ebbtide.domain.tenant import to_price_usd
 from ebbtide.metrics.compute import MetricTable
 from ebbtide.signals.facts import DAY
@@ -25,7 +26,31 @@ DECLINED_BELOW = Fraction(8, 10)  # of the 30-day base
 _TICK = timedelta(microseconds=1)
 _WEEK_US = 7 * DAY // _TICK
 
-KINDS = ("freeze", "plan_change", "price_change", "policy_version", "model_switch")
+#: The tenant of events that touch everybody.
+EVERYBODY = "platform"
+RECORDED = "CHANGE_RECORDED"
+
+#: What a founder can do most about comes first.
+KINDS = (
+    "freeze",
+    "plan_change",
+    "price_change",
+    "rate_limit",
+    "policy_version",
+    "model_switch",
+    "deploy",
+)
+#: Kinds of recorded changes: our word, and where subject and value stand in the metadata.
+_RECORDED_KINDS = {
+    "policy_version": ("policy_version", "policy_id", "policy_version"),
+    "model": ("model_switch", "subject", "model"),
+    "price": ("price_change", "subject", "value"),
+    "rate_limit": ("rate_limit", "subject", "value"),
+    "deploy": ("deploy", "subject", "value"),
+    "plan": ("plan_change", "subject", "plan"),
+}
+#: Kinds of which the first sight and the record are two words for one thing.
+_SEEN_TOO = ("policy_version", "model_switch")
 
 
 class Sighting(NamedTuple):
@@ -70,8 +95,16 @@ class Change:
             case "plan_change":
                 return f"plan changed to {self.value or 'one without a name'}"
             case "price_change":
-                return f"price changed to {self.value or 'unknown'} USD"
+                return f"price{self._of} changed to {self.value or 'unknown'} USD"
+            case "rate_limit":
+                return f"rate limit{self._of} changed to {self.value or 'unknown'}"
+            case "deploy":
+                return " ".join(filter(None, ("deploy", self.subject, self.value)))
         return "traffic frozen" if self.subject is None else f"traffic frozen ({self.subject})"
+
+    @property
+    def _of(self) -> str:
+        return "" if self.subject is None else f" of {self.subject}"
 
     def text(self, as_of: datetime) -> str:
         """The change in words, with its age in whole days."""
@@ -117,6 +150,37 @@ def to_changes(sightings: Iterable[Sighting]) -> dict[str, list[Change]]:
             change = Change(one.tenant_id, one.at, kind, subject, value)
             changes.setdefault(one.tenant_id, []).insert(0, change)
     return changes
+
+
+def to_recorded(events: Iterable[Event]) -> list[Change]:
+    """Changes that somebody has recorded; an event that names no kind is none."""
+    found = []
+    for event in events:
+        said = json.loads(event.metadata_json)
+        kind = said.get("kind")
+        if kind in _RECORDED_KINDS:
+            word, subject, value = _RECORDED_KINDS[kind]
+            told = (said.get(subject), said.get(value))
+            subject, value = (str(one) if one is not None else None for one in told)
+            found.append(Change(event.tenant_id, event.timestamp, word, subject, value))
+    return found
+
+
+def join(*parts: Iterable[Change]) -> list[Change]:
+    """Changes of one tenant from several sources, newest first, each once.
+
+    Of a version or model that was recorded and also seen, the earlier moment counts.
+    """
+    joined: list[Change] = []
+    met = set()
+    everything = [one for part in parts for one in part]
+    for one in sorted(everything, key=lambda one: (one.at, KINDS.index(one.kind))):
+        if one.kind in _SEEN_TOO:
+            if one.same in met:
+                continue
+            met.add(one.same)
+        joined.insert(0, one)
+    return joined
 
 
 def recent(changes: Iterable[Change], as_of: datetime) -> list[Change]:
@@ -221,13 +285,12 @@ def nearest_before(changes: Iterable[Change], declined_from: datetime) -> Change
 def who_saw_the_same(
     change: Change, changes: Mapping[str, Sequence[Change]], as_of: datetime
 ) -> list[str]:
-    """Other tenants with the same change in the last 44 days, in the order of the mapping."""
+    """Tenants with the same change in the last 44 days, in the order of the mapping."""
     since = as_of - LOOK_BACK_DAYS * DAY - BEFORE_DECLINE
     return [
         tenant_id
         for tenant_id, theirs in changes.items()
-        if tenant_id != change.tenant_id
-        and any(one.same == change.same and since < one.at <= as_of for one in theirs)
+        if any(one.same == change.same and since < one.at <= as_of for one in theirs)
     ]
 
 
