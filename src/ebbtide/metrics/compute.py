@@ -14,9 +14,10 @@ from ebbtide.catalog.metric import FRESHNESS, MetricDefinition
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.relations import Relation, event_counts, events_within
 
-#: More tenants than this are not named to the engine: it reads all, and the others are left out
-#: afterwards. A list costs about a microsecond a name, more than most rows.
-TENANTS_NAMED_MAX = 200
+#: More tenants than this are not named to any engine: it reads all, and the others are left out
+#: afterwards. Answers of many rows gain by names as long as these are few; sums gain less, see
+#: :attr:`EventStore.tenants_named_max`.
+TENANTS_NAMED_MAX = 500
 
 _FIRST_MOMENT = datetime.min.replace(tzinfo=UTC)
 _RELATION = re.compile(r"\b(FROM|JOIN)\s+(event_counts|events)\b(?:\s+AS\s+(\w+))?")
@@ -77,9 +78,10 @@ def compute_metric(
     """
     rows: list[tuple[Any, ...]] = []
     if tenants is None or tenants:
-        sql, params = metric_query(metric, as_of, known_at=known_at, tenants=tenants, since=since)
+        named = _worth_naming(metric, store, tenants)
+        sql, params = metric_query(metric, as_of, known_at=known_at, tenants=named, since=since)
         rows = store.query(sql, params)
-        if tenants is not None and len(tenants) > TENANTS_NAMED_MAX:
+        if tenants is not None and named is None:
             wanted = frozenset(tenants)
             place = tuple(metric.columns).index("tenant_id")
             rows = [row for row in rows if row[place] in wanted]
@@ -112,7 +114,8 @@ def compute_metric_arrow(
     if tenants is not None and not tenants:
         names = [*metric.columns, FRESHNESS]
         return pa.table({name: pa.nulls(0) for name in names})
-    sql, params = metric_query(metric, as_of, known_at=known_at, tenants=tenants, since=since)
+    named = _worth_naming(metric, store, tenants)
+    sql, params = metric_query(metric, as_of, known_at=known_at, tenants=named, since=since)
     return store.query_arrow(sql, params)
 
 
@@ -127,13 +130,11 @@ def metric_query(
     """The text that a store is asked, with its parameters.
 
     The relations that the metric names are put in for their names; they hold the window, the
-    types, and the tenants when these are few.
+    types and the tenants.
     """
     starts = {f"start_{word}": _before(as_of, length) for word, length in metric.windows.items()}
     start = since if metric.window is None else _before(as_of, metric.window)
-    named = None
-    if tenants is not None and 0 < len(tenants) <= TENANTS_NAMED_MAX:
-        named = sorted(tenants)
+    named = None if tenants is None else sorted(tenants)
     params: dict[str, Any] = {"as_of": as_of, **starts}
 
     def relation(match: re.Match[str]) -> str:
@@ -156,6 +157,17 @@ def metric_query(
         return f"{keyword} {text.replace(':within_', f':{prefix}within_')} AS {alias or name}"
 
     return _RELATION.sub(relation, metric.sql), params
+
+
+def _worth_naming(
+    metric: MetricDefinition, store: EventStore, tenants: Collection[str] | None
+) -> Collection[str] | None:
+    """The tenants, or None when it is cheaper to read all and leave the others out."""
+    if "tenant_id" not in metric.columns:
+        return tenants  # its rows cannot be told apart afterwards
+    sums_up = "GROUP BY" in metric.sql
+    most = store.tenants_named_max if sums_up else TENANTS_NAMED_MAX
+    return tenants if tenants is not None and len(tenants) <= most else None
 
 
 def _before(moment: datetime, length: timedelta) -> datetime:

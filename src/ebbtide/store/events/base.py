@@ -114,6 +114,8 @@ class EventStore(ABC):
     #: engine word as in EBBTIDE_EVENTS_URL
     engine: str
     durability: Durability
+    #: So many tenants named in a question that sums up cost no more than reading all of them.
+    tenants_named_max: int = 500
 
     @abstractmethod
     def migrate(self) -> list[int]:

@@ -88,6 +88,9 @@ class DuckDBEventStore(EventStore):
     """Events in one DuckDB file."""
 
     engine = "duckdb"
+    # Measured on 10 M events of 300 tenants: at 50 names the sums of 30 days cost what they cost
+    # for all; columns are read whole either way, and each name is compared with each row.
+    tenants_named_max = 50
     durability = Durability(
         survives_process_kill=True,
         survives_power_cut=True,
