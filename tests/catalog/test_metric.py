@@ -110,7 +110,7 @@ def test_every_key_of_the_header_is_needed(key: str) -> None:
     [
         ("/*---", "/*--", "must open with a header"),
         ('name     = "logins"', 'name     = "login"', "belongs into a file login.sql"),
-        ('title    = "Logins"', 'titel = "x"\ntitle = "y"', "titel: unknown key"),
+        ('title    = "Logins"', 'titulus = "x"\ntitle = "y"', "titulus: unknown key"),
         ('title    = "Logins"', "title = ", "not TOML"),
         ('"experimental"', '"draft"', "status: 'draft' is not one of"),
         ('"event_counts"', '"event_rollup"', "relation: 'event_rollup' is not one of"),
