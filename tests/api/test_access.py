@@ -17,6 +17,7 @@ from ebbtide.api.application import build_application
 from ebbtide.ingest.segment import CALLS
 
 OPEN, INGEST, READ, JOBS_RUN, ADMIN = "open", "ingest", "read", "jobs:run", "admin"
+WRITE = "interventions:write"
 #: The founder routes are reached under two paths.
 OPS = ("/ops", "/api/v1/ops")
 
@@ -71,6 +72,28 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ("GET", "/jobs/runs/{run_id}"): Entry(READ, "/jobs/runs/1"),
             ("GET", "/jobs/alerts"): Entry(READ, "/jobs/alerts"),
             ("POST", "/jobs/{name}"): Entry(JOBS_RUN, "/jobs/nobody"),
+            ("GET", "/customers"): Entry(READ, "/customers"),
+            ("GET", "/customers/at-risk"): Entry(READ, "/customers/at-risk"),
+            ("GET", "/customers/{tenant_id:anything}/explain"): Entry(
+                READ, "/customers/acme/explain?metric=risk_level"
+            ),
+            ("GET", "/customers/{tenant_id:anything}"): Entry(READ, "/customers/acme"),
+            ("GET", "/playbooks"): Entry(READ, "/playbooks"),
+            ("GET", "/playbooks/{playbook_id}"): Entry(READ, "/playbooks/silent_churn"),
+            ("GET", "/events"): Entry(READ, "/events"),
+            ("GET", "/interventions"): Entry(READ, "/interventions"),
+            ("GET", "/interventions/{intervention_id}"): Entry(READ, "/interventions/1"),
+            **{
+                ("POST", f"/interventions/{{intervention_id}}/{step}"): Entry(
+                    WRITE, f"/interventions/1/{step}", body
+                )
+                for step, body in (
+                    ("accept", {}),
+                    ("dismiss", {"reason": "fixed"}),
+                    ("done", {}),
+                    ("undo", None),
+                )
+            },
         }.items()
     },
 }
@@ -158,7 +181,7 @@ def test_a_broken_body_is_not_read_before_the_key(
     check_refusal(answer, 401)
 
 
-@pytest.mark.parametrize("scope", [INGEST, READ, JOBS_RUN])
+@pytest.mark.parametrize("scope", [INGEST, READ, JOBS_RUN, WRITE])
 @pytest.mark.parametrize(("route", "entry"), CLOSED.items(), ids=ids(CLOSED))
 def test_a_key_opens_what_its_scope_says(
     server: Server, route: tuple[str, str], entry: Entry, scope: str
