@@ -45,6 +45,9 @@ INVENTORY: dict[tuple[str, str], Entry] = {
     },
     ("POST", "/v1/batch"): Entry(INGEST, "/v1/batch", {"batch": []}),
     ("POST", "/v1/bulk"): Entry(ADMIN, "/v1/bulk"),
+    ("POST", "/v1/gauges"): Entry(
+        INGEST, "/v1/gauges", {"gauges": [{"resource": "sse_connections", "used": 1}]}
+    ),
     ("GET", "/v1/imports"): Entry(ADMIN, "/v1/imports"),
     ("GET", "/v1/imports/{key}"): Entry(ADMIN, "/v1/imports/some-key"),
     ("PUT", "/v1/imports/{key}"): Entry(
@@ -72,6 +75,7 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ("GET", "/jobs/runs/{run_id}"): Entry(READ, "/jobs/runs/1"),
             ("GET", "/jobs/alerts"): Entry(READ, "/jobs/alerts"),
             ("POST", "/jobs/{name}"): Entry(JOBS_RUN, "/jobs/nobody"),
+            ("GET", "/infra"): Entry(READ, "/infra"),
             ("GET", "/customers"): Entry(READ, "/customers"),
             ("GET", "/customers/at-risk"): Entry(READ, "/customers/at-risk"),
             ("GET", "/customers/{tenant_id:anything}/explain"): Entry(

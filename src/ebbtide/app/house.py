@@ -94,7 +94,7 @@ class House:
             ingestor = Ingestor(validator, writer)
             schedules = load_schedules(every=settings.jobs_period)
             probes = make_probes(settings, events)
-            stores = Stores(catalog, events, state, ingestor, probes)
+            stores = Stores(catalog, events, state, ingestor, probes, shared_clock)
             jobs = make_jobs(schedules, stores)
             runner = Runner(state.runs, jobs, shared_clock)
             self.scheduler = Scheduler(runner)

@@ -60,6 +60,19 @@ class Settings(BaseSettings):
         description="Period of every job, such as 5m, 15m or 1h; it divides a day. Default: what "
         "schedules.toml says, which is 15m.",
     )
+    probe_postgres_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL whose size and connections are watched. Default: the one that "
+        "holds our own stores, if any does.",
+    )
+    probe_postgres_max_gb: float | None = Field(
+        None, gt=0, description="GB that its plan or disk allows; the server does not know."
+    )
+    probe_redis_url: SecretStr | None = Field(
+        None,
+        description="Redis whose memory and clients are watched: redis:// or rediss://, with "
+        "user and password if it wants them.",
+    )
     url: str | None = Field(
         None,
         description="Server that the command line talks to; default: the one on this folder.",

@@ -82,6 +82,11 @@ def check_present(settings: Settings) -> None:
         )
 
 
+def path_of(url: str) -> Path | None:
+    """Where a store lies in this machine's file system; None for one on a server."""
+    return _path(url) if url.partition("://")[0] in _FILES else None
+
+
 def _path(url: str) -> Path:
     """The file or folder of ``scheme:///relative/path`` or ``scheme:////absolute/path``."""
     scheme, _, rest = url.partition("?")[0].partition("://")

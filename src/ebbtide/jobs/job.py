@@ -8,7 +8,7 @@ nothing, however late it comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -16,6 +16,8 @@ from typing import Protocol
 from ebbtide.catalog.loader import Catalog
 from ebbtide.catalog.schedule import Schedule
 from ebbtide.domain.job_run import RunStatus
+from ebbtide.ingest.ingestor import Ingestor
+from ebbtide.limits.probe import Probe
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.database import Transaction
@@ -92,6 +94,9 @@ class Stores:
     catalog: Catalog
     events: EventStore
     state: StateStore
+    ingestor: Ingestor | None = None  # for jobs that tell what they found as events
+    probes: Sequence[Probe] = ()
+    clock: Callable[[], datetime] | None = None  # the one of slots; None: the state store's
 
 
 @dataclass(frozen=True, slots=True)

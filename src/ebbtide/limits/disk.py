@@ -14,7 +14,6 @@ class DiskProbe:
     """How full the file system of a folder is."""
 
     name = "disk"
-    resources = ("disk",)
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -43,7 +42,6 @@ class StoreProbe:
                 whose room we do not know.
         """
         self.name = name
-        self.resources = (name,)
         self._size_bytes = size_bytes
         self._folder = folder
 

@@ -11,7 +11,6 @@ class PostgresProbe:
     """Connects anew each time, so that a full server is seen as one."""
 
     name = "postgres"
-    resources = ("db_storage", "db_connections")
 
     def __init__(self, url: str, limit_bytes: int | None) -> None:
         """A probe.

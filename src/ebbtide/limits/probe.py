@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
+
+#: What each probe reads: known without it, for saying that it is not known.
+PROBE_RESOURCES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "disk": ("disk",),
+        "event_store": ("event_store",),
+        "state_store": ("state_store",),
+        "postgres": ("db_storage", "db_connections"),
+        "redis": ("redis_memory", "redis_clients"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +41,7 @@ class Probe(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in answers."""
-
-    @property
-    def resources(self) -> tuple[str, ...]:
-        """The resources that it reads, for saying that they are not known."""
+        """One of :data:`PROBE_RESOURCES`."""
 
     def read(self) -> list[Reading] | Unavailable:
         """Look now."""

@@ -31,7 +31,7 @@ AHEAD = 12  # times the length of the series: nothing is said about what lies be
 NUM_AHEAD = 100
 # Chosen on one half of the series of the back-test, and judged on the other one.
 SLOPE_DOUBT = 0.02  # share of the expected growth, to each side: a past can be too regular
-FEW_DOUBT = 0.5  # widening by how few times a horizon fits into the past that it is measured in
+FEW_DOUBT = 0.3  # widening by how few times a horizon fits into the past that it is measured in
 
 
 class Status(StrEnum):
@@ -160,20 +160,24 @@ def look_ahead(series: EvenSeries) -> Outlook:
     ahead = np.unique(
         np.concatenate([[0.0], horizons, np.geomspace(farthest, AHEAD * num, NUM_AHEAD)])
     )
-    damping = WEIGHTS[choice, 2]
-    gain = states.trend[-1, choice] * gains(damping, ahead)
+    trend = float(states.trend[-1, choice])
+    gain = trend * gains(WEIGHTS[choice, 2], ahead)
     path = states.level[-1, choice] + gain
-    # Beyond what could be measured, doubt grows as the horizon does.
+    # Beyond what could be measured, nobody knows whether the trend really slackens as the path
+    # says: the early end of the interval goes on from there without slackening.
+    unmeasured = np.maximum(0.0, ahead - farthest)
+    measured = np.interp(np.minimum(ahead, farthest), ahead, gain)
+    steady = np.maximum(gain, measured + trend * unmeasured)
+    # Doubt grows there as the horizon does.
     beyond = np.maximum(1.0, ahead / farthest)
     below, middle, above = (np.interp(ahead, horizons, line) for line in spread)
     doubt = SLOPE_DOUBT * np.abs(gain)
     lines = (
         path + middle + (below - middle) * beyond - doubt,
         path + middle,
-        path + middle + (above - middle) * beyond + doubt,
+        path - gain + steady + middle + (above - middle) * beyond + SLOPE_DOUBT * np.abs(steady),
     )
     low, middle, high = (_rising(line, series.peaks[-1]) for line in lines)
-    trend = float(states.trend[-1, choice])
     return Outlook(ahead, low, middle, high, trend, is_growing)
 
 

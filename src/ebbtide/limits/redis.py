@@ -27,7 +27,6 @@ class RedisProbe:
     """Connects, asks, hangs up."""
 
     name = "redis"
-    resources = ("redis_memory", "redis_clients")
 
     def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
         """A probe.
