@@ -1,4 +1,4 @@
-"""The path convertor ``anything``: ids are any text, also with slashes and line breaks."""
+"""The path kind ``anything``: ids are any text, also with slashes and line breaks."""
 
 from __future__ import annotations
 
