@@ -75,7 +75,7 @@ def _child(script: str, *arguments: object) -> list[str]:
 
 
 def _child_env() -> dict[str, str]:
-    paths = [str(Path(__file__).parent), *filter(None, sys.path)]
+    paths = [str(Path(__file__).parents[1]), *filter(None, sys.path)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 

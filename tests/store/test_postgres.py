@@ -132,7 +132,7 @@ print(stored)
 def test_two_processes_store_each_event_once(home: Home) -> None:
     import ebbtide
 
-    folders = [str(Path(ebbtide.__file__).parents[1]), str(Path(__file__).parent)]
+    folders = [str(Path(ebbtide.__file__).parents[1]), str(Path(__file__).parents[1])]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", _PROCESS, *folders, home.url, direction],
