@@ -25,6 +25,7 @@ from ebbtide.api.routes import (
     customers,
     events,
     health,
+    incidents,
     infra,
     interventions,
     jobs,
@@ -89,7 +90,17 @@ def build_application(services: Services) -> Application:
         app.router.routes.append(Route(path, handler, methods=methods))
     for module in (stored_events, quarantine, tenants, keys, bulk, changes):
         app.include_router(module.router)
-    for module in (customers, playbooks, interventions, ops_events, pulse, ops_changes, jobs, infra):
+    for module in (
+        customers,
+        playbooks,
+        interventions,
+        ops_events,
+        pulse,
+        incidents,
+        ops_changes,
+        jobs,
+        infra,
+    ):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it
     app.include_router(infra.gauges_router)

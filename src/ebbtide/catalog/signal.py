@@ -16,6 +16,12 @@ from ebbtide.catalog.condition import (
     read_text,
 )
 from ebbtide.catalog.definition import Definition, read_folder
+from ebbtide.catalog.incidents import (
+    AttributionRule,
+    RegressionRule,
+    read_attribution,
+    read_regression,
+)
 from ebbtide.catalog.playbook import ACTION_TYPES, LEVELS, PRIORITIES, STATUSES
 from ebbtide.catalog.pulse import PulseRule, read_pulse
 from ebbtide.domain.errors import CatalogError
@@ -147,6 +153,8 @@ class Signals:
     interventions: tuple[InterventionCase, ...]
     interventions_formula: str
     pulse: PulseRule
+    attribution: AttributionRule
+    regression: RegressionRule
 
 
 def load_signals(event_types: Collection[str], folder: Traversable | None = None) -> Signals:
@@ -184,6 +192,8 @@ def load_signals(event_types: Collection[str], folder: Traversable | None = None
         interventions_formula=interventions.text("formula"),
         interventions=_interventions(interventions, event_types),
         pulse=read_pulse(take("pulse")),
+        attribution=read_attribution(take("attribution")),
+        regression=read_regression(take("regression")),
     )
     for name in found:
         raise CatalogError(f"{name}.toml: no rule of this name is known")

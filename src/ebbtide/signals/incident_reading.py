@@ -1,0 +1,257 @@
+"""Reads incidents from the event store and puts causes, cells, patterns and versions together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from ebbtide.catalog.loader import Catalog
+from ebbtide.domain.ids import to_uuid_text
+from ebbtide.domain.time import MICROSECOND, floor_hour
+from ebbtide.metrics.compute import MetricTable, compute_metric, compute_metric_arrow
+from ebbtide.signals.attribution import Attribution, Incident, attribute, by_rules, correct
+from ebbtide.signals.regressions import (
+    Calls,
+    Comparison,
+    DayRise,
+    Happened,
+    Incidents,
+    compare_versions,
+    day_over_day,
+    first_shown,
+)
+from ebbtide.store.events.base import EventStore
+from ebbtide.store.state.attributions import Correction
+from ebbtide.store.state.base import StateStore
+
+Cell = tuple[str | None, ...]
+_DAY = timedelta(days=1)
+_TOP_TENANTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HeatRow:
+    """Incidents of one model, policy, version, or pair; None where it was not said."""
+
+    cell: Cell
+    num: int
+    share: Fraction
+    mean_severity: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A regression with the moment at which it first showed; None when that cannot be told."""
+
+    comparison: Comparison
+    detected_at: datetime | None
+
+    @property
+    def first_hour(self) -> datetime:
+        """The full hour UTC in which the new version was first seen."""
+        return floor_hour(self.comparison.first_seen_at)
+
+    @property
+    def minutes_to_detect(self) -> int | None:
+        """From the first sight of the version to the incident that gave it away, floored."""
+        if self.detected_at is None:
+            return None
+        return (self.detected_at - self.comparison.first_seen_at) // timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Events of one type; ``trend`` is increasing, decreasing or stable, None without any."""
+
+    event_type: str
+    num_24h: int
+    num_7d: int
+    trend: str | None
+    top_tenants: tuple[tuple[str, int], ...]
+
+
+class IncidentReader:
+    """Questions about incidents at one moment. From any thread."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        events: EventStore,
+        state: StateStore,
+        as_of: datetime,
+        known_at: datetime | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._events = events
+        self._state = state
+        self._as_of = as_of
+        self._known_at = known_at
+
+    def heatmap(self, since: datetime) -> dict[str, list[HeatRow]]:
+        """Incidents of ``(since, as_of]`` by model, policy, policy version, and model x policy."""
+        rows = self._ask("incident_cells", since).rows
+        cuts = {"by_model": (0,), "by_policy": (1,), "by_policy_version": (1, 2)}
+        cuts["by_model_and_policy"] = (0, 1)
+        return {name: heat_rows(rows, places) for name, places in cuts.items()}
+
+    def heatmap_cells(self, since: datetime) -> list[tuple[Cell, int]]:
+        """``((model, policy, policy version), incidents)`` of ``(since, as_of]``."""
+        return [(row[:3], row[3]) for row in self._ask("incident_cells", since).rows]
+
+    def incidents(self, since: datetime, tenants: Collection[str] | None = None) -> list[Incident]:
+        """Incidents of ``(since, as_of]``, oldest first."""
+        table = self._ask("incident_events", since, tenants)
+        return [Incident.of_row(row) for row in table.rows]
+
+    def attributions(self, incidents: Collection[Incident]) -> dict[tuple[str, str], Attribution]:
+        """The cause of each, corrections included, by ``(tenant_id, event_uuid)``."""
+        rule = self._catalog.signals.attribution
+        unmatched = [one for one in incidents if by_rules(one, rule) is None]
+        others: list[Incident] = []
+        if unmatched:
+            start = min(one.at for one in unmatched) - timedelta(days=rule.share_days)
+            others = self.incidents(start, sorted({one.tenant_id for one in unmatched}))
+        found = attribute(incidents, others, rule)
+        corrections = self._state.attributions.effective(self._known_at)
+        if corrections:
+            for (tenant_id, event_uuid), verdict in found.items():
+                correction = corrections.get((to_uuid_text(tenant_id), event_uuid))
+                if correction is not None:
+                    found[tenant_id, event_uuid] = _corrected(verdict, correction)
+        return found
+
+    def patterns(self) -> list[Pattern]:
+        """The four patterns, in the order of their definition."""
+        metric = self._catalog.metrics["pattern_counts"]
+        assert metric.inputs is not None  # its definition names them
+        rows = self._ask("pattern_counts").rows
+        return [
+            to_pattern(event_type, [row[1:] for row in rows if row[0] == event_type])
+            for event_type in metric.inputs
+        ]
+
+    def regressions(self) -> tuple[list[Found], list[Comparison]]:
+        """Regressions, and then every comparison that was made."""
+        rule = self._catalog.signals.regression
+        comparisons = compare_versions(
+            [Calls(*row) for row in self._ask("policy_version_calls").rows],
+            [Incidents(*row) for row in self._ask("policy_version_incidents").rows],
+            self._as_of,
+            rule,
+        )
+        found = [self._found(one) for one in comparisons if one.is_regression]
+        return found, comparisons
+
+    def day_over_day(self) -> list[DayRise]:
+        """Rises of 7 days, from one UTC day with incidents to the next one."""
+        metric = self._catalog.metrics["incident_events"]
+        table = compute_metric_arrow(
+            metric,
+            self._as_of,
+            self._events,
+            known_at=self._known_at,
+            since=self._as_of - 7 * _DAY,
+        )
+        columns = (table[name].to_pylist() for name in ("policy_id", "timestamp", "severity"))
+        return day_over_day(zip(*columns, strict=True), self._catalog.signals.regression)
+
+    def _found(self, comparison: Comparison) -> Found:
+        since = comparison.first_seen_at - MICROSECOND
+        versions = {comparison.new.version: True, comparison.old.version: False}
+        metric = self._catalog.metrics["policy_version_moments"]
+        tenants = sorted(comparison.tenants)
+        table = compute_metric_arrow(
+            metric,
+            self._as_of,
+            self._events,
+            known_at=self._known_at,
+            since=since,
+            tenants=tenants,
+        )
+        names = ("tenant_id", "policy_id", "policy_version", "timestamp")
+        calls = [
+            (at, versions[version])
+            for tenant_id, policy_id, version, at in zip(
+                *(table[name].to_pylist() for name in names), strict=True
+            )
+            if policy_id == comparison.policy_id
+            and version in versions
+            and tenant_id in comparison.tenants
+        ]
+        incidents = [
+            Happened(
+                one.at,
+                versions[one.policy_version],
+                one.severity,
+                one.metadata.get("policies_fired") != [],
+            )
+            for one in self.incidents(since, tenants)
+            if one.policy_id == comparison.policy_id and one.policy_version in versions
+        ]
+        rule = self._catalog.signals.regression
+        return Found(comparison, first_shown(comparison, calls, incidents, rule))
+
+    def _ask(
+        self, name: str, since: datetime | None = None, tenants: Collection[str] | None = None
+    ) -> MetricTable:
+        return compute_metric(
+            self._catalog.metrics[name],
+            self._as_of,
+            self._events,
+            known_at=self._known_at,
+            since=since,
+            tenants=tenants,
+        )
+
+
+def _corrected(verdict: Attribution, correction: Correction) -> Attribution:
+    return correct(verdict, correction.attribution, correction.note)
+
+
+def heat_rows(
+    rows: Iterable[tuple[str | None, str | None, str | None, int, int, int | None]],
+    places: tuple[int, ...],
+) -> list[HeatRow]:
+    """Cells added up to rows, the most incidents first; shares are of all incidents."""
+    sums: dict[Cell, list[int]] = {}
+    for row in rows:
+        total = sums.setdefault(tuple(_text(row[place]) for place in places), [0, 0, 0])
+        total[0] += row[3]
+        total[1] += row[4]
+        total[2] += row[5] or 0
+    everything = sum(num for num, _, _ in sums.values())
+    found = [
+        HeatRow(
+            cell,
+            num,
+            Fraction(num, everything),
+            Fraction(severity, num_severity) if num_severity else None,
+        )
+        for cell, (num, num_severity, severity) in sums.items()
+    ]
+    return sorted(found, key=lambda one: (-one.num, [(c is None, c or "") for c in one.cell]))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def to_pattern(event_type: str, rows: Iterable[tuple[str, int, int]]) -> Pattern:
+    """The pattern of one type from the counts of its tenants."""
+    rows = list(rows)
+    num_24h, num_7d = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    ranked = Counter({tenant_id: num for tenant_id, _, num in rows})
+    top = sorted(ranked.items(), key=lambda pair: (-pair[1], pair[0]))[:_TOP_TENANTS]
+    # Against num_7d / 7, by cross products: exactly one and a half of it is stable.
+    if num_7d == 0:
+        trend = None
+    elif 2 * 7 * num_24h > 3 * num_7d:
+        trend = "increasing"
+    elif 2 * 7 * num_24h < num_7d:
+        trend = "decreasing"
+    else:
+        trend = "stable"
+    return Pattern(event_type, num_24h, num_7d, trend, tuple(top))
