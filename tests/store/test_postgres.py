@@ -18,8 +18,6 @@ from typing import Any
 import psycopg
 import pyarrow as pa
 import pytest
-from event_factory import NOON, make_event, make_full_event, make_many, stored_ids
-from homes import Home
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +35,8 @@ from ebbtide.store.events.base import EVENT_SCHEMA, EventStore, to_batch
 from ebbtide.store.events.postgres import PostgresEventStore, _durability
 from ebbtide.store.events.postgres_arrays import encode, type_name
 from ebbtide.store.events.postgres_connection import Binary, BinaryDumper
+from event_factory import NOON, make_event, make_full_event, make_many, stored_ids
+from homes import Home
 from postgres_server import PostgresServer
 
 US = timedelta(microseconds=1)
