@@ -64,6 +64,8 @@ def fill(house: House, *, seed: int, num_tenants: int, num_days: int) -> None:
     truth = house.settings.data_dir / TRUTH_FILE
     truth.write_text(json.dumps(story.truth, indent=2) + "\n", encoding="utf-8")
     services.events.maintain()
+    for job in services.runner.jobs:  # so that there is an answer at once, before the first slot
+        services.runner.run_now(job, "demo")
     shelf.set(FILLED, format_instant(services.clock()))
     console.print(
         f"Simulated {num_stored:,} events of {len(story.tenants)} customers over"

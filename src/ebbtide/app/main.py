@@ -135,6 +135,8 @@ def demo_command(
         fill(house, seed=seed, num_tenants=tenants, num_days=days)
         _greet(house, url_of(listener))
         console.print("Everything shown here is simulated.")
+        today = typed(house.settings.data_dir, "today")
+        console.print(inert(f"Who to call today, and why: {today}"))
         serve(house, listener)
 
 
