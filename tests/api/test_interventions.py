@@ -230,6 +230,30 @@ def test_filters_and_pages(fresh: Server) -> None:
     assert len(rows(fresh, is_open="true")) == len(everything)
 
 
+def test_the_past_is_shown_as_it_stood(silent: Server) -> None:
+    number = of_playbook(silent, "acme")["intervention_id"]
+    silent.clock.advance(hours=1)
+    read(answer(silent, number, "accept"))
+    silent.clock.advance(hours=1)
+    read(answer(silent, number, "done"))
+    path = f"/ops/interventions/{number}"
+
+    def state(hours: float) -> str:
+        at = format_instant(NOON + timedelta(hours=hours))
+        found = read(silent.admin.get(path, as_of=at))
+        listed = read(silent.admin.get("/ops/interventions", as_of=at, state=found["state"]))
+        assert found in listed["items"] and listed["total"] is None
+        return str(found["state"])
+
+    assert [state(0), state(1), state(1.5), state(2)] == [
+        "suggested", "accepted", "accepted", "done",
+    ]  # fmt: skip
+    early = format_instant(NOON - timedelta(seconds=1))
+    assert silent.admin.get(path, as_of=early).status == 404
+    assert silent.admin.get(path, as_of=format_instant(NOON), known_at=early).status == 404
+    assert read(silent.admin.get("/ops/interventions", known_at=early))["items"] == []
+
+
 # -- who may -----------------------------------------------------------------------------------
 
 

@@ -230,6 +230,43 @@ class Intervention:
         state = State.LAPSED if self.state is State.SUGGESTED else self.state
         return replace(self, state=state, ended_at=self.ended_at or at)
 
+    def as_it_was(self, at: datetime) -> Intervention | None:
+        """The row as it stood at an earlier moment; None when it was not suggested yet.
+
+        Notes and who changed it last are those of now. A step that was taken back since is gone.
+        """
+        if self.suggested_at > at:
+            return None
+
+        def kept(moment: datetime | None) -> datetime | None:
+            return moment if moment is not None and moment <= at else None
+
+        done_at, dismissed_at = kept(self.done_at), kept(self.dismissed_at)
+        accepted_at, ended_at = kept(self.accepted_at), kept(self.ended_at)
+        if done_at is not None:
+            state = State.DONE
+        elif dismissed_at is not None:
+            state = State.DISMISSED
+        elif accepted_at is not None:
+            state = State.ACCEPTED
+        else:
+            state = State.SUGGESTED if ended_at is None else State.LAPSED
+        is_closed = kept(self.effect_closed_at) is not None
+        is_alone_closed = kept(self.alone_closed_at) is not None
+        return replace(
+            self,
+            state=state,
+            accepted_at=accepted_at,
+            dismissed_at=dismissed_at,
+            dismiss_reason=None if dismissed_at is None else self.dismiss_reason,
+            done_at=done_at,
+            ended_at=ended_at,
+            effect=self.effect if is_closed else None,
+            effect_closed_at=self.effect_closed_at if is_closed else None,
+            alone_effect=self.alone_effect if is_alone_closed else None,
+            alone_closed_at=self.alone_closed_at if is_alone_closed else None,
+        )
+
     def may_be_suggested_again(self, at: datetime) -> bool:
         """Whether its reason, holding at this moment, is worth a new suggestion.
 

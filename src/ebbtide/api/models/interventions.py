@@ -81,7 +81,9 @@ class InterventionPage(BaseModel):
     """Some interventions, newest first."""
 
     items: list[InterventionShown]
-    total: int = Field(description="How many match, on all pages.")
+    total: int | None = Field(
+        description="How many match, on all pages; null for an earlier moment."
+    )
     next_cursor: int | None
 
     model_config = ConfigDict(

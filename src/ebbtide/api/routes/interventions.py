@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -17,6 +18,7 @@ from ebbtide.api.models.interventions import (
     InterventionShown,
     shown,
 )
+from ebbtide.api.routes.customers import AsOf, KnownAt
 from ebbtide.api.services import Services
 from ebbtide.domain.errors import NotFound
 from ebbtide.domain.intervention import Intervention, State
@@ -38,27 +40,47 @@ def list_interventions(
     playbook: str | None = None,
     state: State | None = None,
     is_open: bool | None = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     cursor: RowNumber | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> InterventionPage:
-    """Rows with their whole life. A key that is bound to a tenant sees that tenant's only."""
+    """Rows with their whole life. A key that is bound to a tenant sees that tenant's only.
+
+    With a moment the rows are shown as they stood then; ``total`` is null.
+    """
     if key.tenant_id is not None:
         if tenant_id is not None and not key.covers(tenant_id):
             return InterventionPage(items=[], total=0, next_cursor=None)
         tenant_id = key.tenant_id
     meant = InterventionFilter(tenant_id, None if state is None else (state,), playbook, is_open)
-    rows = house.state.interventions.list_newest(meant, before=cursor, limit=limit + 1)
+    shelf, at = house.state.interventions, _earlier(as_of, known_at)
+    if at is None:
+        rows = shelf.list_newest(meant, before=cursor, limit=limit + 1)
+    else:
+        rows = shelf.list_as_of(meant, at, before=cursor, limit=limit + 1)
     return InterventionPage(
         items=[shown(row) for row in rows[:limit]],
-        total=house.state.interventions.count(meant),
+        total=shelf.count(meant) if at is None else None,
         next_cursor=rows[limit - 1].id if len(rows) > limit else None,
     )
 
 
 @router.get("/ops/interventions/{intervention_id}", summary="One intervention")
-def get_intervention(intervention_id: int, house: House, key: Reader) -> InterventionShown:
-    """What was suggested, why, and what became of it."""
-    return shown(_own(key, house.state.interventions.get(intervention_id)))
+def get_intervention(
+    intervention_id: int,
+    house: House,
+    key: Reader,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+) -> InterventionShown:
+    """What was suggested, why, and what became of it, up to now or as it stood at a moment."""
+    row = _own(key, house.state.interventions.get(intervention_id))
+    at = _earlier(as_of, known_at)
+    was = row if at is None else row.as_it_was(at)
+    if was is None:
+        raise NotFound("there was no such intervention yet")
+    return shown(was)
 
 
 @router.post("/ops/interventions/{intervention_id}/accept", summary="Take it on")
@@ -105,6 +127,11 @@ def undo(intervention_id: int, house: House, key: Intervener) -> InterventionSho
     """Undo an acceptance, a dismissal, or that it was done as long as nothing is measured."""
     now = house.clock()
     return _change(house, key, intervention_id, lambda one: one.undo(now, key.key_id))
+
+
+def _earlier(as_of: datetime | None, known_at: datetime | None) -> datetime | None:
+    """A step is known when it is taken, so the earlier of both moments decides."""
+    return min((one for one in (as_of, known_at) if one is not None), default=None)
 
 
 def _change(

@@ -24,6 +24,7 @@ from ebbtide.store.state.database import Database, Transaction
 from ebbtide.store.state.tables import INTERVENTIONS, SETTINGS
 
 ID_MAX = 2**63 - 1
+_SCANNED = 1000  # rows that are looked at together for an earlier moment
 _EVALUATED_AT = "interventions.evaluated_at"
 
 
@@ -35,6 +36,12 @@ class InterventionFilter:
     states: Collection[State] | None = None
     playbook_id: str | None = None
     is_open: bool | None = None
+
+    def takes(self, row: Intervention) -> bool:
+        """Whether a row, as it was at some moment, is in one of these states."""
+        return (self.states is None or row.state in self.states) and (
+            self.is_open is None or row.is_open is self.is_open
+        )
 
 
 class Interventions:
@@ -70,6 +77,28 @@ class Interventions:
         query = query.order_by(INTERVENTIONS.c.id.desc()).limit(limit)
         with self._database.read() as connection:
             return [_from_row(row) for row in connection.execute(query)]
+
+    def list_as_of(
+        self,
+        meant: InterventionFilter,
+        at: datetime,
+        *,
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[Intervention]:
+        """The same page as the rows stood at an earlier moment."""
+        anything = replace(meant, states=None, is_open=None)
+        found: list[Intervention] = []
+        while len(found) < limit:
+            rows = self.list_newest(anything, before=before, limit=_SCANNED)
+            for row in rows:
+                was = row.as_it_was(at)
+                if was is not None and meant.takes(was):
+                    found.append(was)
+            if len(rows) < _SCANNED:
+                break
+            before = rows[-1].id
+        return found[:limit]
 
     def count(self, meant: InterventionFilter) -> int:
         """How many rows are meant."""
