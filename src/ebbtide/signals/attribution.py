@@ -40,7 +40,8 @@ class Incident:
     @classmethod
     def of_row(cls, row: Sequence[Any]) -> Incident:
         """From a row of ``incident_events``."""
-        return cls(*row[:-1], metadata=json.loads(row[-1]))
+        columns: list[Any] = [*row[:-1], json.loads(row[-1])]
+        return cls(*columns)
 
 
 @dataclass(frozen=True, slots=True)

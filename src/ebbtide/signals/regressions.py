@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from ebbtide.catalog.incidents import RegressionRule
@@ -119,7 +119,7 @@ def compare_versions(
         tenants = {
             version: {
                 one.tenant_id
-                for one in (*calls, *incidents)
+                for one in chain[Calls | Incidents](calls, incidents)
                 if one.policy_id == policy_id and one.version == version
             }
             for version in (new, old)
@@ -189,7 +189,7 @@ def _pairs(
 ) -> list[tuple[str, str, str, datetime]]:
     """``(policy, new version, the version before it, first seen)`` of every new version."""
     first: dict[str, dict[str, datetime]] = {}
-    for one in (*calls, *incidents):
+    for one in chain[Calls | Incidents](calls, incidents):
         versions = first.setdefault(one.policy_id, {})
         versions[one.version] = min(one.first_at, versions.get(one.version, one.first_at))
     pairs = []

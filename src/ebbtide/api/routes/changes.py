@@ -54,4 +54,5 @@ async def post_change(
     future = house.ingestor.submit(
         incoming, door="changes", received_at=now, key=key, default_source="changes"
     )
-    return answer(await asyncio.wrap_future(future))
+    results = await asyncio.wrap_future(future)
+    return answer(results)

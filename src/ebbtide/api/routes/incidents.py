@@ -248,12 +248,12 @@ def get_incident(
     cells = reader_.heatmap_cells(until - 30 * _DAY)
     same = (incident.model, incident.policy_id, incident.policy_version)
     call = _call_of(house, event, incident, until, known_at)
-    costs = [Decimal(str(one.cost_usd)) for one in call if one.cost_usd is not None]
+    costs = [one.cost_usd for one in call if one.cost_usd is not None]
     return show.IncidentStory(
         incident=show.incident_shown(incident, causes[incident.tenant_id, incident.event_uuid]),
         metadata=json.loads(event.metadata_json),
         call=[to_json(one) for one in call],
-        cost_usd=float(round(sum(costs), 6)) if costs else None,
+        cost_usd=float(round(sum(costs, Decimal(0)), 6)) if costs else None,
         num_similar_30d=len(like),
         num_similar_all_tenants_30d=max(
             len(like), sum(num for cell, num in cells if cell == same) - 1
