@@ -159,9 +159,11 @@ def to_recorded(events: Iterable[Event]) -> list[Change]:
         said = json.loads(event.metadata_json)
         kind = said.get("kind")
         if kind in _RECORDED_KINDS:
-            word, subject, value = _RECORDED_KINDS[kind]
-            told = (said.get(subject), said.get(value))
-            subject, value = (str(one) if one is not None else None for one in told)
+            word, subject_key, value_key = _RECORDED_KINDS[kind]
+            subject, value = (
+                None if said.get(key) is None else str(said[key])
+                for key in (subject_key, value_key)
+            )
             found.append(Change(event.tenant_id, event.timestamp, word, subject, value))
     return found
 

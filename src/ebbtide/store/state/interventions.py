@@ -112,7 +112,7 @@ class Interventions:
         Args:
             tenant_uuids: only of these, a page of them at most; None means all.
         """
-        holds = INTERVENTIONS.c.ended_at.is_(None)
+        holds: sa.ColumnElement[bool] = INTERVENTIONS.c.ended_at.is_(None)
         if tenant_uuids is not None:
             holds = sa.and_(INTERVENTIONS.c.tenant_uuid.in_(sorted(tenant_uuids)), holds)
         return self._all(holds)
