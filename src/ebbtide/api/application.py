@@ -73,8 +73,12 @@ _SILENT: Any = {
 }
 
 
-def build_application(services: Services) -> Application:
-    """The ASGI application over one set of services."""
+def build_application(services: Services, *, is_simulated: bool = False) -> Application:
+    """The ASGI application over one set of services.
+
+    Args:
+        is_simulated: the data is a sample company's; every answer says so in a header.
+    """
     app = Application(
         title="Ebbtide",
         version=__version__,
@@ -86,6 +90,8 @@ def build_application(services: Services) -> Application:
         telemetry=_SILENT,
     )
     app.state.services = services
+    if is_simulated:
+        app.answer_headers = (*_HEADERS, _SIMULATED)
     for methods, path, handler in PLAIN_ROUTES:
         app.router.routes.append(Route(path, handler, methods=methods))
     for module in (stored_events, quarantine, tenants, keys, bulk, changes):
@@ -147,6 +153,8 @@ _HEADERS = (
     (b"cache-control", b"private, no-store"),
 )
 
+_SIMULATED = (b"x-ebbtide-simulated", b"true")
+
 
 class Application(FastAPI):
     """The framework's application behind a front door of our own.
@@ -155,6 +163,8 @@ class Application(FastAPI):
     and takes ``POST /v1/events`` straight to its handler: the framework's layers would cost a
     tenth of what such a request costs in all.
     """
+
+    answer_headers = _HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -166,7 +176,7 @@ class Application(FastAPI):
             if message["type"] == "http.response.start":
                 headers = message.setdefault("headers", [])
                 present = {name for name, _ in headers}
-                headers.extend(pair for pair in _HEADERS if pair[0] not in present)
+                headers.extend(pair for pair in self.answer_headers if pair[0] not in present)
             await send(message)
 
         if scope["method"] == "POST" and scope["path"] == "/v1/events":

@@ -19,6 +19,7 @@ from ebbtide.domain.event import Outcome
 from ebbtide.domain.tenant import Contact, Fact, Origin
 from ebbtide.domain.time import format_instant, parse_instant
 from ebbtide.simulate.simulation import Simulation, simulate
+from ebbtide.store.state.settings import SAMPLE_COMPANY
 
 FILLED = "demo.filled"  # what the settings shelf remembers once the company is in
 TRUTH_FILE = "simulated-truth.json"
@@ -39,7 +40,7 @@ def fill(house: House, *, seed: int, num_tenants: int, num_days: int) -> None:
     if shelf.get(FILLED) is not None:
         return
     plan = shelf.get_or_set(
-        "demo.plan",
+        SAMPLE_COMPANY,
         json.dumps(
             {
                 "seed": seed,

@@ -32,6 +32,7 @@ from ebbtide.jobs.registry import make_jobs
 from ebbtide.jobs.runner import Runner
 from ebbtide.jobs.scheduler import Scheduler
 from ebbtide.signals.read import CustomerReader
+from ebbtide.store.state.settings import SAMPLE_COMPANY
 
 log = structlog.get_logger(__name__)
 
@@ -147,6 +148,11 @@ class House:
         if not may_make or self.has_admin_key:
             return None
         return keys.create("first admin key", {Scope.ADMIN}, now).text
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the sample company lives here, so that every answer has to say so."""
+        return self.services.state.settings.get(SAMPLE_COMPANY) is not None
 
     def close(self) -> None:
         """Write what waits, close the stores, give the folder back."""

@@ -122,7 +122,7 @@ def url_of(listener: socket.socket) -> str:
 
 def _server(house: House) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_application(house.services),
+        build_application(house.services, is_simulated=house.is_simulated),
         loop="uvloop",
         http=partial(  # type: ignore[arg-type]  # any factory of protocols will do
             DeadlineProtocol, header_deadline_s=house.settings.header_deadline_s
@@ -165,17 +165,21 @@ def _tune_interpreter() -> None:
 def serve(house: House, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered first."""
     _announce(house, listener)
-    # Once drained, the server library raises the signal again for whoever waits for it. That
-    # must end this call, not the process: the house is to be closed after it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = _server(house)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # The server library has handlers of its own while it runs. Before that, an exception from
+    # ours could be lost in a callback of the garbage collector; and once drained it raises the
+    # signal again, which must end this call and not the process: the house is closed after it.
+    for sent in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sent, end)
     _tune_interpreter()
     if house.settings.scheduler == "on":
         house.scheduler.start()
     try:
         server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        return
     finally:
         # What stays frozen is never freed: DuckDB's binding would list all of it as leaked.
         gc.unfreeze()

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 
+from ebbtide.cli.output import errors
 from ebbtide.domain.errors import EbbtideError
 
 TIMEOUT_S = 60.0
@@ -41,6 +42,7 @@ class Door:
         self.url = url
         self.key = key
         self.is_running = is_running
+        self._has_warned = False
         self._http = httpx2.Client(
             base_url=url,
             headers={"X-API-Key": key},
@@ -81,6 +83,9 @@ class Door:
             answer = self._http.request(method, path, **rest)
         except httpx2.HTTPError as error:
             raise CommandError(f"no answer from {self.url}: {error}") from error
+        if "x-ebbtide-simulated" in answer.headers and not self._has_warned:
+            self._has_warned = True
+            errors.print("Simulated data: no customer, event or number here is real.", style="dim")
         body: dict[str, Any] = {}
         if answer.headers.get("content-type", "").partition(";")[0].endswith("json"):
             body = _object(answer, self.url)

@@ -7,6 +7,9 @@ import sqlalchemy as sa
 from ebbtide.store.state.database import Database
 from ebbtide.store.state.tables import SETTINGS
 
+#: Set where the sample company lives: everything there is simulated, and says so.
+SAMPLE_COMPANY = "demo.plan"
+
 
 class Settings:
     """Names and values, both text."""
