@@ -332,9 +332,10 @@ def test_a_stop_has_nothing_to_complain_about(tmp_path: Path, process: ServerPro
     process.start()
     assert send(process, "a") == ["stored"]
     assert len(ask(process, "GET", "/v1/events")[1]["events"]) == 1
-    said = (tmp_path / "log").read_text()
+    started = len((tmp_path / "log").read_text().splitlines())
     assert process.stop() == 0
-    assert (tmp_path / "log").read_text() == said
+    said = (tmp_path / "log").read_text().splitlines()[started:]
+    assert [line for line in said if '"level": "info"' not in line] == []  # jobs may run meanwhile
 
 
 @pytest.mark.slow
@@ -359,7 +360,7 @@ def test_the_log_is_json_whoever_writes_it(tmp_path: Path, process: ServerProces
             pass
     assert process.stop() == 0
     said = [json.loads(one) for one in (tmp_path / "log").read_text().splitlines()[started:]]
-    assert [(one["level"], one["event"]) for one in said] == [
+    assert [(one["level"], one["event"]) for one in said if one["level"] != "info"] == [
         ("warning", "Invalid HTTP request received.")
     ]
 
