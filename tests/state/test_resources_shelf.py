@@ -53,6 +53,24 @@ def test_many_samples_go_in_at_once(store: StateStore) -> None:
     assert len(store.resources.window("disk", AT - MINUTE, AT + 2000 * MINUTE)) == 1234
 
 
+def test_hours_keep_their_peak_and_their_last_moment(store: StateStore) -> None:
+    store.resources.add([sample(0, 1), sample(10, 9), sample(20, 4), sample(40, 2), sample(95, 3)])
+    assert store.resources.hourly_peaks("disk", AT - MINUTE, AT + 99 * MINUTE) == [
+        (AT + 20 * MINUTE, 9),
+        (AT + 40 * MINUTE, 2),
+        (AT + 95 * MINUTE, 3),
+    ]
+    assert store.resources.hourly_peaks("disk", AT + 10 * MINUTE, AT + 20 * MINUTE) == [
+        (AT + 20 * MINUTE, 4)
+    ]
+    assert store.resources.values("disk", AT, AT + 20 * MINUTE) == [
+        (AT + 10 * MINUTE, 9),
+        (AT + 20 * MINUTE, 4),
+    ]
+    assert store.resources.first_at("disk", AT) == AT + 10 * MINUTE
+    assert store.resources.first_at("disk", AT + 95 * MINUTE) is None
+
+
 def test_a_limit_may_be_unknown(store: StateStore) -> None:
     unlimited = ResourceSample("redis_memory", AT, 5.0, None, None, Origin.PROBE)
     store.resources.add([unlimited])
@@ -91,11 +109,12 @@ def test_what_a_run_found_is_kept_once(store: StateStore) -> None:
             store.resources.record(transaction, [edge], [said], [state])
     assert store.resources.edges("disk", AT) == [edge]
     assert store.resources.edges("disk", AT - MINUTE) == []
+    assert store.resources.edges_by_resource(AT) == {"disk": [edge]}
     later = replace(said, as_of=AT + 5 * MINUTE, is_first_of_day=False)
     with store._database.write() as transaction:
         store.resources.record(transaction, [], [later], [])
     shelf = store.resources
-    assert shelf.daily_projections("disk", AT - MINUTE, AT + 60 * MINUTE) == [said]
+    assert shelf.daily_projections(AT - MINUTE, AT + 60 * MINUTE) == {"disk": [said]}
     assert shelf.newest_projection("disk", AT + 60 * MINUTE) == later
     assert shelf.newest_projection("disk", AT) == said
     assert shelf.newest_projection("disk", AT - MINUTE) is None

@@ -22,7 +22,7 @@ from ebbtide.ingest.incoming import Incoming
 from ebbtide.jobs.job import Job, JobOutcome, RunContext, Stores
 from ebbtide.limits.edges import new_edges
 from ebbtide.limits.headroom import read_headroom
-from ebbtide.limits.outlook import HISTORY, OWN_SOURCE, expect, known, reported
+from ebbtide.limits.outlook import HISTORY, OWN_SOURCE, expect, reported
 from ebbtide.limits.probe import Unavailable
 from ebbtide.store.state.database import Transaction
 
@@ -30,6 +30,7 @@ PLATFORM = "platform"  # the tenant of events that are about no customer
 SEVERITY = 4
 #: A run for an earlier moment than this looks at nothing: probes see the present alone.
 PRESENT = timedelta(minutes=10)
+LATE = timedelta(days=1)  # samples that come later than this are no news any more
 LOOK_BACK = timedelta(minutes=5)  # over calls, when nobody looked before
 LOOK_BACK_MAX = timedelta(days=1)  # after a stop
 EMIT_TIMEOUT_S = 30.0
@@ -60,17 +61,19 @@ class SampleResources:
         units: dict[str, str | None] = {}
         for name in sorted(names):
             context.check()
-            samples = known(shelf, name, hits.get(name, ()), at)
-            samples += [one for one in taken if one.resource == name]
-            samples.sort(key=lambda one: one.at)
+            before = shelf.newest_projection(name, at)
+            looked_at = at - HISTORY if before is None else before.as_of - LATE
+            others = [*hits.get(name, ()), *(one for one in taken if one.resource == name)]
+            fresh = {one.at: one for one in others if one.at > looked_at}
+            fresh |= {one.at: one for one in shelf.window(name, looked_at, at)}
+            samples = [fresh[moment] for moment in sorted(fresh)]
             if not samples:
-                continue  # its newest sample is too old to project from
+                continue  # nothing came for so long that nothing new can be said
             units[name] = samples[-1].unit
             if is_now:
                 edges += new_edges(shelf.edges(name, at), samples)
-            before = shelf.newest_projection(name, at)
             is_first = before is None or before.as_of.date() < at.date()
-            projections.append(expect(samples, at, is_first_of_day=is_first))
+            projections.append(expect(shelf, samples[-1], others, at, is_first_of_day=is_first))
         # Events first: when the rest cannot be written, the next run sends them again under the
         # same ids, and they are stored once.
         warnings = [edge for edge in edges if edge.kind is EdgeKind.WARNING]

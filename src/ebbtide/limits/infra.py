@@ -10,7 +10,7 @@ from enum import StrEnum
 from ebbtide.domain.resource import ProbeState, ResourceSample, StoredProjection
 from ebbtide.domain.time import floor_hour
 from ebbtide.limits.edges import WARNING_SHARE
-from ebbtide.limits.outlook import HISTORY, expect, known, reported
+from ebbtide.limits.outlook import HISTORY, expect, reported
 from ebbtide.limits.probe import PROBE_RESOURCES
 from ebbtide.limits.projection import Status
 from ebbtide.limits.score import Score, score
@@ -127,8 +127,22 @@ def read_infra(
         if not probe.is_available and as_of is None
         for resource in PROBE_RESOURCES.get(probe.probe, ())
     }
+    said, edges = shelf.daily_projections(at - SCORED, at), shelf.edges_by_resource(at)
+
+    def record(name: str) -> Score:
+        return score(said.get(name, []), edges.get(name, []), at)
+
     found = [
-        _outlook(shelf, name, newest.get(name), hits.get(name, []), failed.get(name), at, as_of)
+        _outlook(
+            shelf,
+            name,
+            newest.get(name),
+            hits.get(name, []),
+            failed.get(name),
+            record(name),
+            at,
+            is_past=as_of is not None,
+        )
         for name in sorted(newest.keys() | hits.keys() | failed.keys())
     ]
     return Infra(
@@ -142,13 +156,13 @@ def _outlook(
     stored: ResourceSample | None,
     hits: Sequence[ResourceSample],
     failed: ProbeState | None,
+    record: Score,
     at: datetime,
-    as_of: datetime | None,
+    *,
+    is_past: bool,
 ) -> ResourceOutlook:
     candidates = [one for one in (stored, *hits[-1:]) if one is not None]
     sample = max(candidates, key=lambda one: one.at, default=None)
-    since = at - SCORED
-    record = score(shelf.daily_projections(name, since, at), shelf.edges(name, at), at)
     if failed is not None and (sample is None or sample.at <= failed.checked_at):
         return ResourceOutlook(name, sample, None, None, record, "unavailable", failed.reason)
     assert sample is not None
@@ -159,9 +173,9 @@ def _outlook(
     if at - sample.at > FRESH:
         detail = f"the newest sample is {(at - sample.at) / timedelta(hours=1):.0f} h old"
         return ResourceOutlook(name, sample, None, peak, record, "stale", detail)
-    said = shelf.newest_projection(name, at) if as_of is None else None
+    said = None if is_past else shelf.newest_projection(name, at)
     if said is None or said.as_of < max(sample.at, at - STORED):
-        said = expect(known(shelf, name, hits, at), at, is_first_of_day=False)
+        said = expect(shelf, sample, hits, at)
     return ResourceOutlook(name, sample, said, peak, record, _reason(said), None)
 
 

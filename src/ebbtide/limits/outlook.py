@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from ebbtide.domain.resource import Origin, ResourceSample, StoredProjection
 from ebbtide.limits.projection import FORMULA, project
-from ebbtide.limits.series import Sample
+from ebbtide.limits.series import STRETCHES_MAX, Sample
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.resources import Resources
 
 HISTORY = timedelta(days=45)  # that a projection rests on: older growth says little
+LONG = STRETCHES_MAX * timedelta(hours=1)
 OWN_SOURCE = "ebbtide"  # of the INFRA_LIMIT_HIT events that are sent here; their samples are known
 
 _HITS = """
@@ -46,46 +47,47 @@ def reported(
     return found
 
 
-def known(
-    shelf: Resources, resource: str, hits: Sequence[ResourceSample], as_of: datetime
-) -> list[ResourceSample]:
-    """All samples of a resource that a projection rests on, oldest first.
-
-    Args:
-        hits: its samples out of events; where there is one of our own at that moment, ours counts.
-    """
-    found = {one.at: one for one in hits if as_of - HISTORY < one.at <= as_of}
-    found |= {one.at: one for one in shelf.window(resource, as_of - HISTORY, as_of)}
-    return [found[at] for at in sorted(found)]
-
-
 def expect(
-    samples: Sequence[ResourceSample], as_of: datetime, *, is_first_of_day: bool
+    shelf: Resources,
+    newest: ResourceSample,
+    others: Iterable[ResourceSample],
+    as_of: datetime,
+    *,
+    is_first_of_day: bool = False,
 ) -> StoredProjection:
-    """Project one resource.
+    """Project one resource from the samples that are kept of it.
 
     Args:
-        samples: at least one, oldest first. The newest one names the limit; without a limit the
-            growth is all that can be said.
+        newest: what is in use. It names the limit; without a limit the growth is all that can be
+            said.
+        others: samples that are not kept, such as those of events; of two at one moment the kept
+            one counts.
+        as_of: the moment to project from, not before ``newest``.
     """
-    newest = samples[-1]
+    since = as_of - HISTORY
+    found = {one.at: one.used for one in others if since < one.at <= as_of}
+    first = shelf.first_at(newest.resource, since)
+    # In a long series a stretch is an hour at least, and its peak is all that counts.
+    is_long = first is not None and as_of - first > LONG
+    read = shelf.hourly_peaks if is_long else shelf.values
+    found |= dict(read(newest.resource, since, as_of))
+    found[newest.at] = newest.used
     limit = newest.limit if newest.limit is not None and newest.limit > 0 else None
-    found = project(
-        [Sample(one.at, one.used) for one in samples], math.inf if limit is None else limit, as_of
-    )
+    samples = [Sample(at, found[at]) for at in sorted(found)]
+    said = project(samples, math.inf if limit is None else limit, as_of)
     return StoredProjection(
         resource=newest.resource,
         as_of=as_of,
         formula=FORMULA,
         used=newest.used,
         limit=limit,
-        status=found.status.value,
-        days_to_limit=found.days_to_limit,
-        days_low=found.days_low,
-        days_high=found.days_high,
-        growth_per_day=found.growth_per_day,
-        num_samples=found.num_samples,
-        span_days=found.span_days,
-        num_steps=found.num_steps,
+        status=said.status.value,
+        days_to_limit=said.days_to_limit,
+        days_low=said.days_low,
+        days_high=said.days_high,
+        growth_per_day=said.growth_per_day,
+        num_samples=said.num_samples,
+        span_days=said.span_days,
+        num_steps=said.num_steps,
         is_first_of_day=is_first_of_day,
     )

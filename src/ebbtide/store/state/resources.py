@@ -107,6 +107,54 @@ class Resources:
         with self._database.read() as connection:
             return [_sample(row) for row in connection.execute(query)]
 
+    def hourly_peaks(
+        self, resource: str, since: datetime, as_of: datetime
+    ) -> list[tuple[datetime, float]]:
+        """The highest use in each hour that has samples in ``(since, as_of]``, oldest first.
+
+        Returns:
+            The moment of the hour's last sample, and its highest use.
+        """
+        table = RESOURCE_SAMPLES
+        # What cuts an instant to its hour differs; text on SQLite begins with date and hour.
+        hour = (
+            sa.func.date_trunc("hour", table.c.at)
+            if self._database.engine.dialect.name == "postgresql"
+            else sa.func.substr(sa.cast(table.c.at, sa.Text), 1, 13)
+        )
+        last = sa.func.max(table.c.at, type_=table.c.at.type)
+        query = (
+            sa.select(last, sa.func.max(table.c.used))
+            .where(table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+            .group_by(hour)
+            .order_by(last)
+        )
+        with self._database.read() as connection:
+            return [(at, used) for at, used in connection.execute(query)]
+
+    def values(
+        self, resource: str, since: datetime, as_of: datetime
+    ) -> list[tuple[datetime, float]]:
+        """Moments and values of the samples in ``(since, as_of]``, oldest first."""
+        table = RESOURCE_SAMPLES
+        query = (
+            sa.select(table.c.at, table.c.used)
+            .where(table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+            .order_by(table.c.at)
+        )
+        with self._database.read() as connection:
+            return [(at, used) for at, used in connection.execute(query)]
+
+    def first_at(self, resource: str, since: datetime) -> datetime | None:
+        """When the first sample after a moment was taken; None without any."""
+        table = RESOURCE_SAMPLES
+        first = sa.func.min(table.c.at, type_=table.c.at.type)
+        with self._database.read() as connection:
+            found: datetime | None = connection.scalar(
+                sa.select(first).where(table.c.resource == resource, table.c.at > since)
+            )
+        return found
+
     def edges(self, resource: str, as_of: datetime) -> list[Edge]:
         """Lines that a resource crossed up to a moment, oldest first."""
         table = RESOURCE_EDGES
@@ -118,19 +166,31 @@ class Resources:
         with self._database.read() as connection:
             return [_edge(row) for row in connection.execute(query)]
 
+    def edges_by_resource(self, as_of: datetime) -> dict[str, list[Edge]]:
+        """As :meth:`edges`, of every resource that has any."""
+        table = RESOURCE_EDGES
+        query = sa.select(table).where(table.c.at <= as_of).order_by(table.c.at)
+        found: dict[str, list[Edge]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                found.setdefault(row.resource, []).append(_edge(row))
+        return found
+
     def daily_projections(
-        self, resource: str, since: datetime, as_of: datetime
-    ) -> list[StoredProjection]:
-        """What was said of a resource first on each day in ``(since, as_of]``, oldest first."""
+        self, since: datetime, as_of: datetime
+    ) -> dict[str, list[StoredProjection]]:
+        """What was said first on each day in ``(since, as_of]``, oldest first, by resource."""
         table = RESOURCE_PROJECTIONS
         query = (
             sa.select(table)
-            .where(table.c.resource == resource, table.c.as_of > since, table.c.as_of <= as_of)
-            .where(table.c.is_first_of_day)
-            .order_by(table.c.as_of)
+            .where(table.c.as_of > since, table.c.as_of <= as_of, table.c.is_first_of_day)
+            .order_by(table.c.resource, table.c.as_of)
         )
+        found: dict[str, list[StoredProjection]] = {}
         with self._database.read() as connection:
-            return [_projection(row) for row in connection.execute(query)]
+            for row in connection.execute(query):
+                found.setdefault(row.resource, []).append(_projection(row))
+        return found
 
     def newest_projection(self, resource: str, as_of: datetime) -> StoredProjection | None:
         """What was said of a resource last, at or before a moment; None when nothing was."""
