@@ -48,6 +48,7 @@ INVENTORY: dict[tuple[str, str], Entry] = {
     ("POST", "/v1/gauges"): Entry(
         INGEST, "/v1/gauges", {"gauges": [{"resource": "sse_connections", "used": 1}]}
     ),
+    ("POST", "/v1/changes"): Entry(INGEST, "/v1/changes", {"kind": "deploy"}),
     ("GET", "/v1/imports"): Entry(ADMIN, "/v1/imports"),
     ("GET", "/v1/imports/{key}"): Entry(ADMIN, "/v1/imports/some-key"),
     ("PUT", "/v1/imports/{key}"): Entry(
@@ -76,6 +77,21 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ("GET", "/jobs/alerts"): Entry(READ, "/jobs/alerts"),
             ("POST", "/jobs/{name}"): Entry(JOBS_RUN, "/jobs/nobody"),
             ("GET", "/infra"): Entry(READ, "/infra"),
+            ("GET", "/pulse"): Entry(READ, "/pulse"),
+            ("GET", "/thresholds"): Entry(READ, "/thresholds"),
+            ("PUT", "/thresholds"): Entry(
+                ADMIN, "/thresholds", {"thresholds": [{"name": "producers", "reset": True}]}
+            ),
+            ("GET", "/changes"): Entry(READ, "/changes"),
+            ("GET", "/incidents"): Entry(READ, "/incidents"),
+            **{
+                ("GET", f"/incidents/{part}"): Entry(READ, f"/incidents/{part}")
+                for part in ("heatmap", "attribution", "regressions", "patterns")
+            },
+            ("GET", "/incidents/{incident_id:anything}"): Entry(READ, "/incidents/nothing"),
+            ("POST", "/incidents/{incident_id:anything}/attribution"): Entry(
+                ADMIN, "/incidents/nothing/attribution", {"attribution": "USER_MISUSE"}
+            ),
             ("GET", "/customers"): Entry(READ, "/customers"),
             ("GET", "/customers/at-risk"): Entry(READ, "/customers/at-risk"),
             ("GET", "/customers/{tenant_id:anything}/explain"): Entry(

@@ -17,6 +17,7 @@ from ebbtide.signals.chance import _normal, p_more_often, p_more_severe
 from ebbtide.signals.incident_reading import heat_rows, to_pattern
 from ebbtide.signals.regressions import (
     Calls,
+    DaySum,
     Happened,
     Incidents,
     compare_versions,
@@ -165,8 +166,9 @@ def test_the_moment_at_which_it_first_showed() -> None:
 
 
 def test_a_day_over_day_rise_is_from_one_day_with_incidents_to_the_next() -> None:
-    rows = [("P", AS_OF - 3 * DAY, 2), ("P", AS_OF, 3), ("Q", AS_OF, 5), (None, AS_OF, 5)]
-    rows += [("R", AS_OF - DAY, 2), ("R", AS_OF, 2), ("R", AS_OF, 3)]
+    today = AS_OF.replace(hour=0)
+    rows = [DaySum("P", today - 3 * DAY, 2, 4), DaySum("P", today, 1, 3)]
+    rows += [DaySum("Q", today, 1, 5), DaySum("R", today - DAY, 1, 2), DaySum("R", today, 2, 5)]
     (rise,) = day_over_day(rows, RULE)
     assert (rise.policy_id, rise.rise, rise.num_incidents) == ("P", 1, 1)
     assert rise.before == datetime(2026, 3, 9, tzinfo=UTC)

@@ -17,6 +17,7 @@ from ebbtide.signals.regressions import (
     Calls,
     Comparison,
     DayRise,
+    DaySum,
     Happened,
     Incidents,
     compare_versions,
@@ -147,16 +148,27 @@ class IncidentReader:
 
     def day_over_day(self) -> list[DayRise]:
         """Rises of 7 days, from one UTC day with incidents to the next one."""
-        metric = self._catalog.metrics["incident_events"]
-        table = compute_metric_arrow(
-            metric,
-            self._as_of,
-            self._events,
-            known_at=self._known_at,
-            since=self._as_of - 7 * _DAY,
-        )
-        columns = (table[name].to_pylist() for name in ("policy_id", "timestamp", "severity"))
-        return day_over_day(zip(*columns, strict=True), self._catalog.signals.regression)
+        sums: Counter[tuple[str, datetime]] = Counter()
+        nums: Counter[tuple[str, datetime]] = Counter()
+        begin = self._as_of - 7 * _DAY
+        day = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+        while day <= self._as_of:
+            # A day begins with its midnight, a window just after its start.
+            since, until = day - MICROSECOND, day + _DAY - MICROSECOND
+            table = compute_metric(
+                self._catalog.metrics["incident_cells"],
+                min(until, self._as_of),
+                self._events,
+                known_at=self._known_at,
+                since=max(since, begin),
+            )
+            for _, policy_id, _, _, num_severity, severity in table.rows:
+                if policy_id is not None and num_severity:
+                    nums[policy_id, day] += num_severity
+                    sums[policy_id, day] += severity
+            day += _DAY
+        found = [DaySum(*key, num, sums[key]) for key, num in nums.items()]
+        return day_over_day(found, self._catalog.signals.regression)
 
     def _found(self, comparison: Comparison) -> Found:
         since = comparison.first_seen_at - MICROSECOND

@@ -284,29 +284,32 @@ class DayRise:
     num_incidents: int
 
 
-def day_over_day(
-    incidents: Iterable[tuple[str | None, datetime, int | None]], rule: RegressionRule
-) -> list[DayRise]:
+class DaySum(NamedTuple):
+    """Incidents of a policy on a UTC day whose severity is known, and the sum of it."""
+
+    policy_id: str
+    day: datetime
+    num: int
+    severity: int
+
+
+def day_over_day(sums: Iterable[DaySum], rule: RegressionRule) -> list[DayRise]:
     """Days on which a policy's mean severity rose by more than the rule says, newest first.
 
     A view to look at, without a test against chance: few incidents swing widely.
 
     Args:
-        incidents: policy, moment, severity; those without policy or severity are passed over.
+        sums: at most one of a policy and day, each with at least one incident.
     """
-    sums: dict[str, dict[datetime, list[int]]] = {}
-    for policy_id, at, severity in incidents:
-        if policy_id is not None and severity is not None:
-            day = at.replace(hour=0, minute=0, second=0, microsecond=0)
-            sums.setdefault(policy_id, {}).setdefault(day, []).append(severity)
+    by_policy: dict[str, list[DaySum]] = {}
+    for one in sorted(sums):
+        by_policy.setdefault(one.policy_id, []).append(one)
     rises = []
-    for policy_id, days in sums.items():
-        ordered = sorted(days)
-        for before, day in pairwise(ordered):
-            mean, mean_before = (Fraction(sum(days[d]), len(days[d])) for d in (day, before))
-            if mean - mean_before > rule.severity_rise:
-                rises.append(
-                    DayRise(policy_id, day, before, mean, mean - mean_before, len(days[day]))
-                )
+    for policy_id, days in by_policy.items():
+        for before, one in pairwise(days):
+            mean = Fraction(one.severity, one.num)
+            rise = mean - Fraction(before.severity, before.num)
+            if rise > rule.severity_rise:
+                rises.append(DayRise(policy_id, one.day, before.day, mean, rise, one.num))
     rises.sort(key=lambda one: (-one.day.timestamp(), -one.rise, one.policy_id))
     return rises
