@@ -109,6 +109,52 @@ class TypedMethods(ABC):
             },
         )
 
+    def change_recorded(
+        self,
+        tenant_id: Id | None = None,
+        *,
+        kind: str | None = None,
+        policy_id: str | None = None,
+        policy_version: str | None = None,
+        model: str | None = None,
+        plan: str | None = None,
+        subject: str | None = None,
+        value: str | None = None,
+        previous: str | None = None,
+        note: str | None = None,
+        **event: Unpack[EventFields],
+    ) -> str | None:
+        """Something about the product was changed on purpose.
+
+        Args:
+            kind: What was changed: policy_version, model, price, rate_limit, deploy or plan.
+            policy_id: The policy that has a new version.
+            policy_version: Its new version.
+            model: The model that is used from now on.
+            plan: The plan from now on.
+            subject: What was changed, where no other key names it, such as a service or an
+                endpoint.
+            value: What it is now, such as a release, a price or a limit.
+            previous: What it was before.
+            note: Why, in a person's words.
+        """
+        return self._emit_typed(
+            "CHANGE_RECORDED",
+            tenant_id,
+            event,
+            {
+                "kind": kind,
+                "policy_id": policy_id,
+                "policy_version": policy_version,
+                "model": model,
+                "plan": plan,
+                "subject": subject,
+                "value": value,
+                "previous": previous,
+                "note": note,
+            },
+        )
+
     def export_aborted(
         self,
         tenant_id: Id | None = None,
