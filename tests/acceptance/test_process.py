@@ -317,7 +317,9 @@ def test_a_stop_under_load_loses_nothing_that_was_answered(process: ServerProces
     senders = [threading.Thread(target=keep_sending, args=(i,)) for i in range(4)]
     for sender in senders:
         sender.start()
-    time.sleep(1)
+    deadline = time.monotonic() + 30
+    while len(acknowledged) <= 200 and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert process.stop() == 0
     stopping.set()
     for sender in senders:
