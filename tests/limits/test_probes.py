@@ -86,6 +86,6 @@ def test_a_postgres_that_is_down_says_so_without_its_password() -> None:
 
 
 def test_a_wrong_postgres_url_is_not_repeated() -> None:
-    found = PostgresProbe("postgresql://me:geheim@[half", None).read()
+    found = PostgresProbe("postgresql://me:geheim@[::1", None).read()
     assert isinstance(found, Unavailable)
     assert "geheim" not in found.reason

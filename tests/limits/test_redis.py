@@ -71,7 +71,8 @@ def test_without_maxmemory_there_is_no_limit() -> None:
 
 def test_it_logs_in_with_user_and_password() -> None:
     with answering(b"+OK\r\n", bulk(MEMORY), bulk(CLIENTS)) as (address, heard):
-        found = RedisProbe(f"redis://me:p%40ss@{address}").read()
+        port = address.rpartition(":")[2]
+        found = RedisProbe(f"redis://me:p%40ss@127.0.0.1:{port}").read()
     assert isinstance(found, list)
     assert heard[0] == b"*3\r\n$4\r\nAUTH\r\n$2\r\nme\r\n$4\r\np@ss\r\n"
 

@@ -32,7 +32,7 @@ class RedisProbe:
         """A probe.
 
         Args:
-            url: ``redis://[user:password@]host[:port]``, or ``rediss://`` for TLS.
+            url: such as ``redis://user:password@host:6379``, or ``rediss://`` for TLS.
 
         Raises:
             ValueError: it is none; the message does not repeat it.
