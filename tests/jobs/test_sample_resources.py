@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from jobs_at_hand import NOON, Clock
 
+from ebbtide.app.demo import _gauges
 from ebbtide.app.house import House
 from ebbtide.app.settings import Settings
 from ebbtide.domain.resource import EdgeKind, Origin, ResourceSample
@@ -146,6 +147,7 @@ def test_what_events_of_others_report_is_not_reported_again(house: House, clock:
     hits = [one for one in story if one["event_type"] == "INFRA_LIMIT_HIT"]
     assert hits
     store_events(house, hits)
+    house.services.state.resources.add(list(_gauges(story)))
     run(house)
     assert num_hits(house) == len(hits)
 
@@ -167,19 +169,8 @@ def test_the_planted_growth_of_redis_is_foreseen(house: House, days_before: int)
     story = simulate(7, 3, 45, NOON)
     redis = story.truth["redis"]
     at = NOON - timedelta(days=days_before)
-    samples = [
-        ResourceSample(
-            redis["resource"],
-            datetime.fromisoformat(one["at"]),
-            one["current"],
-            redis["limit"],
-            redis["unit"],
-            Origin.GAUGE,
-        )
-        for one in redis["samples"]
-    ]
     services = house.services
-    services.state.resources.add(samples)
+    services.state.resources.add(list(_gauges(story)))
     store_events(house, [one for one in story if one["event_type"] == "INFRA_LIMIT_HIT"])
     found = read_infra(services.state, services.events, NOON, at).find(redis["resource"])
     assert found is not None and found.projection is not None

@@ -16,6 +16,8 @@ from ebbtide.app.house import House
 from ebbtide.cli.output import console, errors
 from ebbtide.domain.errors import SettingsError
 from ebbtide.domain.event import Outcome
+from ebbtide.domain.resource import Origin as SampleOrigin
+from ebbtide.domain.resource import ResourceSample
 from ebbtide.domain.tenant import Contact, Fact, Origin
 from ebbtide.domain.time import format_instant, parse_instant
 from ebbtide.simulate.simulation import Simulation, simulate
@@ -62,6 +64,7 @@ def fill(house: House, *, seed: int, num_tenants: int, num_days: int) -> None:
         )
     num_stored = _store(house, story)
     _enter(house, story, end)
+    services.state.resources.add(list(_gauges(story)))
     truth = house.settings.data_dir / TRUTH_FILE
     truth.write_text(json.dumps(story.truth, indent=2) + "\n", encoding="utf-8")
     services.events.maintain()
@@ -101,6 +104,20 @@ def _store(house: House, story: Simulation) -> int:
                 raise SettingsError(f"{lost} simulated events were not stored; see quarantine list")
             num_stored += outcome.counts[Outcome.STORED]
     return num_stored
+
+
+def _gauges(story: Simulation) -> Iterator[ResourceSample]:
+    """What a gauge of the sample company's Redis would have read."""
+    redis = story.truth["redis"]
+    for one in redis["samples"]:
+        yield ResourceSample(
+            redis["resource"],
+            parse_instant(one["at"]),
+            float(one["current"]),
+            float(redis["limit"]),
+            redis["unit"],
+            SampleOrigin.GAUGE,
+        )
 
 
 def _batches(story: Simulation, on_day: Any) -> Iterator[list[dict[str, Any]]]:

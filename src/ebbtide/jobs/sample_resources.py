@@ -30,6 +30,7 @@ PLATFORM = "platform"  # the tenant of events that are about no customer
 SEVERITY = 4
 #: A run for an earlier moment than this looks at nothing: probes see the present alone.
 PRESENT = timedelta(minutes=10)
+SAME_NEWS = timedelta(days=1)  # an event of others this near tells of the same crossing
 LATE = timedelta(days=1)  # samples that come later than this are no news any more
 LOOK_BACK = timedelta(minutes=5)  # over calls, when nobody looked before
 LOOK_BACK_MAX = timedelta(days=1)  # after a stop
@@ -138,8 +139,12 @@ class SampleResources:
 
 
 def _news(edges: Iterable[Edge], hits: dict[str, list[ResourceSample]]) -> list[Edge]:
-    """Edges that no event of somebody else stands for already."""
-    return [edge for edge in edges if all(one.at != edge.at for one in hits.get(edge.resource, ()))]
+    """Edges that somebody else has not told of already."""
+    return [
+        edge
+        for edge in edges
+        if all(abs(one.at - edge.at) > SAME_NEWS for one in hits.get(edge.resource, ()))
+    ]
 
 
 def _event(edge: Edge, unit: str | None) -> dict[str, object]:
