@@ -19,7 +19,7 @@ FILE = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
 
 
 def described_path(path: str) -> str:
-    """A route's path as the document spells it: ``{id}`` for ``{id:convertor}``."""
+    """A route's path as the document spells it: ``{id}`` for ``{id:form}``."""
     return re.sub(r":\w+}", "}", path)
 
 

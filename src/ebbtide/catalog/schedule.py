@@ -109,7 +109,8 @@ def _schedule(name: str, table: Any) -> Schedule:
         check_every(durations["every"])
     except ValueError as error:
         raise _error(name, "every", str(error)) from error
-    return Schedule(name, **{key: table[key] for key in _TEXTS}, **durations, attempts=attempts)
+    said: dict[str, Any] = {key: table[key] for key in _TEXTS} | durations
+    return Schedule(name, **said, attempts=attempts)
 
 
 def _duration(name: str, key: str, text: str) -> timedelta:
