@@ -163,12 +163,15 @@ def store_events(house: House, events: list[dict[str, object]]) -> None:
     assert {one.outcome.name for one in results} == {"STORED"}
 
 
-@pytest.mark.parametrize("days_before", [0, 5, 10, 20])
-def test_the_planted_growth_of_redis_is_foreseen(house: House, days_before: int) -> None:
+@pytest.mark.parametrize(
+    ("days_before", "hour"), [(0, 0), (5, 0), (10, 0), (20, 0), (0, 3), (0, 10)]
+)
+def test_the_planted_growth_of_redis_is_foreseen(house: House, days_before: int, hour: int) -> None:
     """The day on which the line truly reaches the limit lies inside of the interval."""
-    story = simulate(7, 3, 45, NOON)
+    end = NOON - hour * HOUR
+    story = simulate(7, 3, 45, end)
     redis = story.truth["redis"]
-    at = NOON - timedelta(days=days_before)
+    at = end - timedelta(days=days_before)
     services = house.services
     services.state.resources.add(list(_gauges(story)))
     store_events(house, [one for one in story if one["event_type"] == "INFRA_LIMIT_HIT"])

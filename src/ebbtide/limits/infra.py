@@ -10,7 +10,7 @@ from enum import StrEnum
 from ebbtide.domain.resource import ProbeState, ResourceSample, StoredProjection
 from ebbtide.domain.time import floor_hour
 from ebbtide.limits.edges import WARNING_SHARE
-from ebbtide.limits.outlook import HISTORY, expect, reported
+from ebbtide.limits.outlook import FRESH, HISTORY, expect, reported
 from ebbtide.limits.probe import PROBE_RESOURCES
 from ebbtide.limits.projection import Status
 from ebbtide.limits.score import Score, score
@@ -20,7 +20,6 @@ from ebbtide.store.state.resources import Resources
 
 WEEK = timedelta(days=7)
 MINUTE = timedelta(minutes=1)
-FRESH = timedelta(hours=24)  # an older sample is not what is in use now
 STORED = timedelta(minutes=10)  # a projection of the schedule stands this long
 SCORED = timedelta(days=90)
 CRITICAL_DAYS = 7.0

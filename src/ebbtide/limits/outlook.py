@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ebbtide.domain.resource import Origin, ResourceSample, StoredProjection
-from ebbtide.limits.projection import FORMULA, project
+from ebbtide.limits.projection import FORMULA, SAMPLES_MIN, project
 from ebbtide.limits.series import STRETCHES_MAX, Sample
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.resources import Resources
 
 HISTORY = timedelta(days=45)  # that a projection rests on: older growth says little
 LONG = STRETCHES_MAX * timedelta(hours=1)
+FRESH = timedelta(hours=24)  # an older sample is not what is in use now
 OWN_SOURCE = "ebbtide"  # of the INFRA_LIMIT_HIT events that are sent here; their samples are known
 
 _HITS = """
@@ -60,21 +61,27 @@ def expect(
     Args:
         newest: what is in use. It names the limit; without a limit the growth is all that can be
             said.
-        others: samples that are not kept, such as those of events; of two at one moment the kept
-            one counts.
+        others: samples that are not kept, such as those of events; events count where few others
+            are kept.
         as_of: the moment to project from, not before ``newest``.
     """
     since = as_of - HISTORY
-    found = {one.at: one.used for one in others if since < one.at <= as_of}
     first = shelf.first_at(newest.resource, since)
     # In a long series a stretch is an hour at least, and its peak is all that counts.
     is_long = first is not None and as_of - first > LONG
     read = shelf.hourly_peaks if is_long else shelf.values
-    found |= dict(read(newest.resource, since, as_of))
-    found[newest.at] = newest.used
+    found = dict(read(newest.resource, since, as_of))
+    # Events speak up from 80 % on only, and then often: beside samples that are taken anyway, they
+    # would make the end of a series look higher than its beginning.
+    is_sampled = len(found) >= SAMPLES_MIN and as_of - max(found) <= FRESH
+    for one in [*others, newest]:
+        if since < one.at <= as_of and (one.origin is not Origin.EVENT or not is_sampled):
+            found.setdefault(one.at, one.used)
     limit = newest.limit if newest.limit is not None and newest.limit > 0 else None
     samples = [Sample(at, found[at]) for at in sorted(found)]
     said = project(samples, math.inf if limit is None else limit, as_of)
+    if limit is not None and newest.used >= limit:
+        said = project([Sample(newest.at, newest.used)], limit, as_of)
     return StoredProjection(
         resource=newest.resource,
         as_of=as_of,
