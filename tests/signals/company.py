@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ebbtide.catalog.loader import Catalog, load_catalog
 from ebbtide.domain.event import Event
 from ebbtide.domain.ids import to_uuid_text
@@ -160,11 +158,3 @@ class Company:
         assert self.state.scores.newest_keys(self.now) == {
             to_uuid_text(name): self.keys(full[name], customers[name]) for name in full
         }
-
-
-@pytest.fixture
-def company(tmp_path: Path) -> Any:
-    """A company on DuckDB and SQLite."""
-    one = Company(tmp_path)
-    yield one
-    one.close()

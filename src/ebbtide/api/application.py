@@ -19,6 +19,7 @@ from ebbtide.api import problems
 from ebbtide.api.invalid import on_invalid
 from ebbtide.api.openapi import INGEST_PATHS
 from ebbtide.api.routes import (
+    backfill,
     bulk,
     changes,
     cloudevents,
@@ -105,6 +106,7 @@ def build_application(services: Services, *, is_simulated: bool = False) -> Appl
         incidents,
         ops_changes,
         jobs,
+        backfill,
         infra,
     ):
         app.include_router(module.router)
@@ -145,7 +147,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
 
 
 #: Headers that every answer carries, errors included.
-_HEADERS = (
+_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),

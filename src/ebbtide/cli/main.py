@@ -9,6 +9,7 @@ from time import sleep
 import typer
 
 from ebbtide import __version__
+from ebbtide.cli.backfill import backfill_command
 from ebbtide.cli.backtest import backtest_commands
 from ebbtide.cli.customers import customers_command
 from ebbtide.cli.door import Connect
@@ -68,6 +69,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("pulse")(pulse_command(connect))
     app.command("events")(events_command(connect))
     app.command("limits")(limits_command(connect))
+    app.command("backfill")(backfill_command(connect))
     app.command("simulate")(simulate)
     app.add_typer(backtest_commands(), name="backtest")
     app.add_typer(jobs_commands(connect), name="jobs")

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,7 @@ _WINDOWS_US = (3 * _DAY_US, _WEEK_US, LENGTH // _MICROSECOND)
 _FORTNIGHT_US = FRICTION_COUNTS // _MICROSECOND
 
 #: Sorted instants of one type, in microseconds since 1970: 8 bytes each, however many.
-Instants = array  # type: ignore[type-arg]
+Instants: TypeAlias = "array[int]"
 _NOTHING: Instants = array("q")
 
 
@@ -112,8 +113,11 @@ class Recent:
         events = tuple(one for one in self.friction_events if one.timestamp > week_ago)
         if events:
             leaving.append(to_us(events[0].timestamp) + _WEEK_US)
+        actions_3d, actions_7d, actions_30d = actions
         return Counts(
-            *actions,
+            actions_3d,
+            actions_7d,
+            actions_30d,
             friction_14d=friction,
             friction_events_7d=events,
             expires_at=to_moment(min(leaving)) if leaving else None,
@@ -156,6 +160,8 @@ def read_recent(
     Returns:
         By tenant; one without any such event is not in it.
     """
+    if as_of - since <= DAY:
+        return _read_fresh(store, catalog, since, as_of, tenants)
     found = _read_instants(store, catalog, since, as_of, tenants)
     events: dict[str, list[FrictionEvent]] = {}
     metric = catalog.metrics["friction_events"]
@@ -168,6 +174,33 @@ def read_recent(
         tenant: Recent(found.get(tenant, {}), tuple(sorted(events.get(tenant, ()))))
         for tenant in found.keys() | events.keys()
     }
+
+
+def _read_fresh(
+    store: EventStore,
+    catalog: Catalog,
+    since: datetime,
+    as_of: datetime,
+    tenants: Collection[str] | None,
+) -> dict[str, Recent]:
+    """The few events of a short while in one question, asked as friction events are."""
+    counted = catalog.metrics["signal_instants"].inputs or ()
+    friction = catalog.metrics["friction_events"]
+    kinds = friction.inputs or ()
+    types = tuple(sorted({*counted, *kinds}))
+    asked = replace(friction, inputs=types, window=as_of - since)
+    by_tenant: dict[str, list[FrictionEvent]] = {}
+    for tenant, *event in compute_metric(asked, as_of, store, tenants=tenants).rows:
+        by_tenant.setdefault(tenant, []).append(FrictionEvent(*event))
+    found = {}
+    for tenant, events in by_tenant.items():
+        events.sort()
+        instants: dict[str, Instants] = {}
+        for one in events:
+            if one.event_type in counted:
+                instants.setdefault(one.event_type, array("q")).append(to_us(one.timestamp))
+        found[tenant] = Recent(instants, tuple(one for one in events if one.event_type in kinds))
+    return found
 
 
 def _read_instants(

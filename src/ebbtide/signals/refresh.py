@@ -89,7 +89,7 @@ class Step:
     """What one run found, not written yet.
 
     ``advance`` is None for a moment before the stored facts: only ``scores`` come of it.
-    ``failed``: tenant id -> reason.
+    ``is_past`` asks for that whatever the moment. ``failed``: tenant id -> reason.
     """
 
     as_of: datetime
@@ -99,9 +99,11 @@ class Step:
     num_tenants: int = 0
     num_assessed: int = 0
     num_silent: int = 0
+    num_at_risk: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     scores: list[ScoreRow] = field(default_factory=list)
     advance: Advance | None = None
+    is_past: bool = False
     tenants: dict[str, _Tenant] = field(default_factory=dict)
 
     @property
@@ -155,12 +157,23 @@ class Refresher:
             self._fill(step, check, None)
         return step
 
+    def prepare_past(self, as_of: datetime, *, computed_at: datetime) -> Step:
+        """The score rows of one moment and nothing else, whether it lies before the stored facts
+        or not; arguments as above.
+        """
+        step = Step(as_of, FactsHead(), None, computed_at, is_past=True)
+        with self._lock:
+            self._fill(step, lambda: None, None)
+        return step
+
     def write(self, step: Step, connection: Transaction) -> None:
         """Write a step; when others have moved the facts on meanwhile, after doing it anew."""
         with self._lock:
             scores = self._state.scores
             if scores.take_turn(connection) != step.base:
-                anew = Step(step.as_of, step.base, step.run_id, step.computed_at)
+                anew = Step(
+                    step.as_of, FactsHead(), step.run_id, step.computed_at, is_past=step.is_past
+                )
                 self._fill(anew, lambda: None, connection)
                 step = anew
             if step.advance is None:
@@ -190,7 +203,7 @@ class Refresher:
 
     def _fill(self, step: Step, check: Callable[[], None], connection: Transaction | None) -> None:
         head = step.base = self._state.scores.head(connection)
-        if head.as_of is not None and step.as_of < head.as_of:
+        if step.is_past or (head.as_of is not None and step.as_of < head.as_of):
             self._fill_past(step, check, connection)
             return
         if (
@@ -229,6 +242,7 @@ class Refresher:
                 )
                 step.scores += rows
                 step.num_silent += customer.silence.is_silent_churn
+                step.num_at_risk += customer.risk.is_on_list
             except TENANT_FAULTS as error:
                 step.failed[tenant_id] = _reason(error)
 

@@ -328,7 +328,12 @@ def to_segment(
 
 
 def _base(facts: Facts, as_of: datetime) -> object:
-    """What the 30 days are brought to a week by: a length, or of a young tenant since when."""
+    """What the 30 days are brought to a week by: a length, or of a young tenant since when.
+
+    None where there is nothing to bring to a week.
+    """
+    if not any(facts.actions_30d):
+        return None
     first = facts.first_event_at
     age = as_of - first
     return "30d" if age >= 30 * DAY else "7d" if age <= 7 * DAY else first

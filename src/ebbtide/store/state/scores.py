@@ -278,7 +278,7 @@ class Scores:
         Args:
             until: only those with ``as_of`` up to this moment; None: all.
         """
-        query = sa.select(SCORES).where(
+        query = sa.select(*_ROW).where(
             SCORES.c.tenant_uuid == tenant_uuid, SCORES.c.formula == formula
         )
         if until is not None:
@@ -304,10 +304,10 @@ class Scores:
         Args:
             after: None means from the first one on.
         """
-        query = sa.select(SCORES).where(SCORES.c.formula == formula, SCORES.c.as_of <= until)
+        query = sa.select(*_ROW).where(SCORES.c.formula == formula, SCORES.c.as_of <= until)
         if after is not None:
             query = query.where(SCORES.c.as_of > after)
-        query = query.order_by(SCORES.c.as_of, SCORES.c.computed_at, SCORES.c.tenant_uuid)
+        query = query.order_by(SCORES.c.as_of, SCORES.c.tenant_uuid, SCORES.c.id)
         with self._database.read() as connection:
             return [ScoreRow(**row) for row in connection.execute(query).mappings()]
 
@@ -326,8 +326,9 @@ class Scores:
             yield own
 
 
-#: Of several results for one moment the one that was computed last knows the most.
-_NEWEST_FIRST = (SCORES.c.as_of.desc(), SCORES.c.computed_at.desc(), SCORES.c.inputs_hash)
+#: Of several results for one moment the one that was kept last knows the most.
+_NEWEST_FIRST = (SCORES.c.as_of.desc(), SCORES.c.id.desc())
+_ROW = tuple(column for column in SCORES.c if column.name != "id")
 
 
 def forget(connection: sa.Connection, database: Database, tenant_uuid: str) -> None:
@@ -406,7 +407,9 @@ class _Statements:
         self._instants = [isinstance(column.type, Instant) for column in CUSTOMER_SEGMENTS.c]
 
     def _compile(self, statement: Any, table: sa.Table) -> str:
-        named = {column.name: sa.bindparam(column.name) for column in table.c}
+        named: dict[str, Any] = {
+            column.name: sa.bindparam(column.name) for column in table.c if not _is_number(column)
+        }
         return _positional(statement.values(named), self._dialect)
 
     def run(self, connection: sa.Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
@@ -433,8 +436,13 @@ class _Statements:
         )
 
 
+def _is_number(column: sa.Column[Any]) -> bool:
+    """Whether the engine counts this column by itself."""
+    return column.primary_key and column.autoincrement is True
+
+
 def _positional(statement: Any, dialect: sa.Dialect) -> str:
     """The text of a statement whose parameters come in order of their appearance."""
     if dialect.name == "postgresql":
-        dialect = type(dialect)(paramstyle="format")
+        dialect = type(dialect)(paramstyle="format")  # type: ignore[call-arg]
     return str(statement.compile(dialect=dialect))

@@ -207,18 +207,28 @@ TENANT_FACTS = sa.Table(
 )
 
 #: Every result that differed from the one before it. ``inputs`` and ``result`` are JSON with
-#: exact numbers. ``known_at`` is None where everything counted that was stored by then.
+#: exact numbers. ``known_at`` is None where everything counted that was stored by then. Of several
+#: rows for one moment the one with the highest ``id`` knows the most.
 SCORES = sa.Table(
     "scores",
     METADATA,
-    sa.Column("tenant_uuid", sa.Text, primary_key=True),
-    sa.Column("formula", sa.Text, primary_key=True),
-    sa.Column("as_of", Instant, primary_key=True),
-    sa.Column("inputs_hash", sa.Text, primary_key=True),
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("formula", sa.Text, nullable=False),
+    sa.Column("as_of", Instant, nullable=False),
+    sa.Column("inputs_hash", sa.Text, nullable=False),
     sa.Column("known_at", Instant),
     sa.Column("computed_at", Instant, nullable=False),
     sa.Column("inputs", sa.Text, nullable=False),
     sa.Column("result", sa.Text, nullable=False),
+)
+sa.Index(
+    "scores_only_once",
+    SCORES.c.tenant_uuid,
+    SCORES.c.formula,
+    SCORES.c.as_of,
+    SCORES.c.inputs_hash,
+    unique=True,
 )
 sa.Index("scores_formula", SCORES.c.formula, SCORES.c.as_of)
 

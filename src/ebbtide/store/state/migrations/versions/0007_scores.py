@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from ebbtide.store.state.columns import Instant, SortableText
+from ebbtide.store.state.columns import Instant, RowNumber, SortableText
 
 revision = "0007"
 down_revision = "0006"
@@ -48,14 +48,21 @@ def upgrade() -> None:
     )
     op.create_table(
         "scores",
-        sa.Column("tenant_uuid", sa.Text, primary_key=True),
-        sa.Column("formula", sa.Text, primary_key=True),
-        sa.Column("as_of", Instant, primary_key=True),
-        sa.Column("inputs_hash", sa.Text, primary_key=True),
+        sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+        sa.Column("tenant_uuid", sa.Text, nullable=False),
+        sa.Column("formula", sa.Text, nullable=False),
+        sa.Column("as_of", Instant, nullable=False),
+        sa.Column("inputs_hash", sa.Text, nullable=False),
         sa.Column("known_at", Instant),
         sa.Column("computed_at", Instant, nullable=False),
         sa.Column("inputs", sa.Text, nullable=False),
         sa.Column("result", sa.Text, nullable=False),
+    )
+    op.create_index(
+        "scores_only_once",
+        "scores",
+        ["tenant_uuid", "formula", "as_of", "inputs_hash"],
+        unique=True,
     )
     op.create_index("scores_formula", "scores", ["formula", "as_of"])
     op.create_table(
