@@ -61,20 +61,19 @@ def gather(
     firsts = asking.firsts(spans)
     return {
         tenant: Facts(
-            tenant_id=tenant,
-            spans=theirs,
-            firsts=firsts[tenant],
-            **dict(zip(_WINDOWS, actions.get(tenant, _NONE), strict=True)),
-            peak_tenths=peaks.get(tenant, 0),
-            friction_14d=counts.get(tenant, {}),
+            tenant,
+            theirs,
+            firsts[tenant],
+            *actions.get(tenant, _NONE),
+            peaks.get(tenant, 0),
+            counts.get(tenant, {}),
             # Engines order uuids in their own ways.
-            friction_events_7d=tuple(sorted(events.get(tenant, ()))),
+            tuple(sorted(events.get(tenant, ()))),
         )
         for tenant, theirs in spans.items()
     }
 
 
-_WINDOWS = ("actions_3d", "actions_7d", "actions_30d")
 _NONE = (NO_ACTIONS, NO_ACTIONS, NO_ACTIONS)
 
 
