@@ -76,6 +76,7 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ("GET", "/jobs/runs/{run_id}"): Entry(READ, "/jobs/runs/1"),
             ("GET", "/jobs/alerts"): Entry(READ, "/jobs/alerts"),
             ("POST", "/jobs/{name}"): Entry(JOBS_RUN, "/jobs/nobody"),
+            ("POST", "/backfill"): Entry(JOBS_RUN, "/backfill?as_of=2026-03-12T00:00:00Z"),
             ("GET", "/infra"): Entry(READ, "/infra"),
             ("GET", "/pulse"): Entry(READ, "/pulse"),
             ("GET", "/thresholds"): Entry(READ, "/thresholds"),

@@ -11,7 +11,13 @@ import pytest
 from company import Company
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from ebbtide.catalog.loader import load_catalog
 from ebbtide.domain.event import Event
@@ -168,18 +174,21 @@ class Refreshing(RuleBasedStateMachine):
             self.is_settled = False  # until something happens that could change it
 
 
-class TestRefreshing(Refreshing.TestCase):
-    settings = settings(
-        max_examples=20,
-        stateful_step_count=20,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+def _run(examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        Refreshing,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
     )
+
+
+def test_what_is_brought_forward_equals_a_full_reading() -> None:
+    _run(examples=20, steps=20)
 
 
 @pytest.mark.slow
-class TestRefreshingForLong(Refreshing.TestCase):
-    settings = settings(
-        max_examples=600,
-        stateful_step_count=60,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
+def test_it_does_so_for_long() -> None:
+    _run(examples=600, steps=60)

@@ -1,6 +1,6 @@
 """Probe of a Redis: memory and clients, by ``INFO`` over its own wire protocol.
 
-Two commands are all that is asked, so this speaks the protocol itself; see docs/decisions/0009.
+Two commands are all that is asked, so this speaks the protocol itself; see docs/decisions/0008.
 """
 
 from __future__ import annotations
