@@ -37,10 +37,11 @@ class Company:
         folder: Path,
         *,
         open_events: Callable[[], EventStore] | None = None,
+        open_state: Callable[[], StateStore] | None = None,
         catalog: Catalog | None = None,
     ) -> None:
         self._open_events = open_events or (lambda: DuckDBEventStore(folder / "events.duckdb"))
-        self._state_path = folder / "state.sqlite"
+        self._open_state = open_state or (lambda: SQLiteStateStore(folder / "state.sqlite"))
         self.catalog = catalog or load_catalog()
         self.rules = read_rules(self.catalog)
         self.now = START
@@ -51,7 +52,7 @@ class Company:
         """Open the stores, as a process does when it starts."""
         self.events = self._open_events()
         self.events.migrate()
-        self.state: StateStore = SQLiteStateStore(self._state_path)
+        self.state = self._open_state()
         self.state.migrate()
         self.refresher = self.new_refresher()
 
