@@ -10,12 +10,12 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from event_factory import NOON, make_event, make_many
-from homes import Home
 from hypothesis import HealthCheck, given, settings
 
 from ebbtide.domain.event import Event, Outcome
 from ebbtide.store.events.base import Change, EventStore, to_batch
+from event_factory import NOON, make_event, make_many
+from homes import Home
 
 HOUR = timedelta(hours=1)
 US = timedelta(microseconds=1)

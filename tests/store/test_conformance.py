@@ -11,13 +11,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from event_factory import NOON, make_event, make_full_event, make_many, stored_ids
-from homes import Home
 
 from ebbtide.domain.errors import QueryError, StoreRefused
 from ebbtide.domain.event import Event, Outcome
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore, to_batch
 from ebbtide.store.events.relations import event_counts
+from event_factory import NOON, make_event, make_full_event, make_many, stored_ids
+from homes import Home
 
 US = timedelta(microseconds=1)
 STORED, DUPLICATE, CONFLICT = Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT

@@ -13,14 +13,14 @@ from pathlib import Path
 import duckdb
 import psycopg
 import pytest
-from event_factory import NOON, make_event, stored_ids
-from homes import Home
 
 from ebbtide.domain.errors import MigrationError, SchemaTooNew
 from ebbtide.domain.event import Outcome
 from ebbtide.store.events import migrations
 from ebbtide.store.events.base import Change, split_statements, to_batch
 from ebbtide.store.events.migrations import Migration
+from event_factory import NOON, make_event, stored_ids
+from homes import Home
 
 OLD_AT = NOON - timedelta(seconds=1)
 

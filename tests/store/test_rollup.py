@@ -11,13 +11,13 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from event_factory import NOON, make_event
-from homes import Home
 from hypothesis import HealthCheck, given, settings
 
 from ebbtide.domain.event import Event, Outcome
 from ebbtide.store.events.base import EventStore, same_content, to_batch
 from ebbtide.store.events.relations import event_counts, events_within
+from event_factory import NOON, make_event
+from homes import Home
 
 HOUR = timedelta(hours=1)
 US = timedelta(microseconds=1)
