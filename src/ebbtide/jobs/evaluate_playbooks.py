@@ -16,7 +16,8 @@ from ebbtide.signals.facts import DAY, Facts
 from ebbtide.signals.measures import Measured
 from ebbtide.signals.outcomes import close, happened, has_fallen, plan, settle
 from ebbtide.signals.rules import Rules, read_rules
-from ebbtide.signals.snapshot import Snapshot, Snapshots
+from ebbtide.signals.snapshot import Snapshot
+from ebbtide.signals.snapshots import Snapshots
 from ebbtide.signals.suggestions import suggestions_of
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.reading import EventFilter, count_events
@@ -53,7 +54,7 @@ class EvaluatePlaybooks:
         context.check()
         suggested = [
             suggestion
-            for customer in seen.customers.values()
+            for customer in seen.now(one for one in seen.standing.values() if _is_of_concern(one))
             for suggestion in suggestions_of(customer, self._rules.playbooks)
         ]
         planned = plan(suggested, shelf.holding(), at)
@@ -147,6 +148,11 @@ class _Gauge:
         if value is None or isinstance(value, str):
             return False
         return compare(value, success.comparison, success.than)
+
+
+def _is_of_concern(customer: Customer) -> bool:
+    """Whether anything may be suggested for it; what decides this jumps, and is never stale."""
+    return customer.risk.is_on_list or bool(customer.playbooks)
 
 
 def _moments(start: datetime, until: datetime, looked_at: datetime | None) -> list[datetime]:

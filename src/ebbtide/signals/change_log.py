@@ -1,4 +1,8 @@
-"""What changed for whom up to one moment, read from the store when somebody first asks."""
+"""What changed for whom up to one moment, read from the store when somebody first asks.
+
+What one log has read, the log of a later moment takes over: then only what was stored since is
+read. A stateful test holds that both say the same.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from datetime import datetime
 
 from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.event import Event
+from ebbtide.domain.time import MICROSECOND
 from ebbtide.metrics.compute import compute_metric
 from ebbtide.signals.changes import (
     BEFORE_DECLINE,
@@ -18,6 +23,7 @@ from ebbtide.signals.changes import (
     Actions,
     Change,
     Correlation,
+    Sighting,
     decline_began,
     join,
     nearest_before,
@@ -27,10 +33,16 @@ from ebbtide.signals.changes import (
     to_sightings,
     who_saw_the_same,
 )
-from ebbtide.signals.facts import DAY
+from ebbtide.signals.facts import DAY, INVESTIGATION_TYPES
 from ebbtide.signals.gather import tenths_of
+from ebbtide.store.events.base import Change as Stored
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.reading import PAGE_MAX, EventFilter, read_events
+
+#: A recorded change further back explains nothing any more.
+_EXPLAINS = LOOK_BACK_DAYS * DAY + BEFORE_DECLINE
+#: Sightings of which every one counts; of the other kinds only the first of its value does.
+_EACH_COUNTS = ("freeze", "subscription")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,18 @@ class Around:
 
     recent: tuple[Change, ...]
     correlation: Correlation | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read of changes, all of it up to one moment; never changed once made.
+
+    ``recorded`` are the events that can still explain something. ``changes`` follow from both.
+    """
+
+    sightings: Mapping[str, Sequence[Sighting]]
+    recorded: Sequence[Event]
+    changes: Mapping[str, Sequence[Change]]
 
 
 class ChangeLog:
@@ -63,7 +87,7 @@ class ChangeLog:
         self._first_events = dict(first_events)
         self._lock = threading.Lock()
         self._knows_everybody = False
-        self._changes: Mapping[str, Sequence[Change]] | None = None
+        self._known: _Known | None = None
         self._declines: dict[str, datetime | None] = {}
         self._around: dict[str, Around] = {}
 
@@ -116,27 +140,92 @@ class ChangeLog:
             saw = who_saw_the_same(found, changes, self._as_of)
         return [one for one in saw if one not in (tenant_id, EVERYBODY)]
 
-    def _read_changes(self) -> Mapping[str, Sequence[Change]]:
-        if self._changes is None:
-            table = compute_metric(
-                self._catalog.metrics["change_events"],
-                self._as_of,
-                self._events,
-                known_at=self._known_at,
-            )
-            found = to_changes(to_sightings(table))
-            for one in to_recorded(self._read_recorded()):
-                found.setdefault(one.tenant_id, []).append(one)
-            self._changes = {tenant_id: join(theirs) for tenant_id, theirs in found.items()}
-        return self._changes
+    def followed_by(
+        self, as_of: datetime, stored: Sequence[Stored], first_events: Mapping[str, datetime]
+    ) -> ChangeLog:
+        """The log of a later moment, with what this one has read and what is new.
 
-    def _read_recorded(self) -> Iterator[Event]:
-        """Recorded changes that can still explain something."""
-        meant = EventFilter(
-            event_type=RECORDED,
-            since=self._as_of - LOOK_BACK_DAYS * DAY - BEFORE_DECLINE,
-            as_of=self._as_of,
+        Args:
+            as_of: not before this one's.
+            stored: what was stored since this log was made, all of it.
+            first_events: as they are now.
+
+        Returns:
+            One that reads everything when asked, where this one was never asked.
+        """
+        later = ChangeLog(self._events, self._catalog, as_of, None, first_events)
+        with self._lock:
+            known, declines = self._known, dict(self._declines)
+            before, knows_everybody = dict(self._first_events), self._knows_everybody
+        if known is not None:
+            oldest = min((one.first_at for one in stored), default=as_of)
+            later._known = later._forward(known, min(self._as_of, oldest - MICROSECOND))
+        midnight = _midnight(as_of)
+        if midnight == _midnight(self._as_of):
+            touched = {
+                one.tenant_id
+                for one in stored
+                if one.event_type in INVESTIGATION_TYPES and one.first_at <= midnight
+            }
+            later._declines = {
+                tenant_id: began
+                for tenant_id, began in declines.items()
+                if tenant_id not in touched
+                and tenant_id in first_events
+                and first_events[tenant_id] == before.get(tenant_id)
+            }
+        if knows_everybody and all(one.tenant_id in first_events for one in stored):
+            later._first_events = {**before, **first_events}
+            later._knows_everybody = True
+        return later
+
+    def _read_changes(self) -> Mapping[str, Sequence[Change]]:
+        if self._known is None:
+            since = self._as_of - _EXPLAINS
+            sightings = self._read_sightings(None)
+            recorded = list(self._read_recorded(since))
+            self._known = _Known(sightings, recorded, _changes_of(sightings, recorded))
+        return self._known.changes
+
+    def _forward(self, known: _Known, since: datetime) -> _Known:
+        """What is known now, from what was known and everything that happened after ``since``."""
+        sightings = dict(known.sightings)
+        touched = set()
+        for tenant_id, new in self._read_sightings(since).items():
+            merged = _merged(sightings.get(tenant_id, ()), new, since)
+            if merged != sightings.get(tenant_id):
+                sightings[tenant_id] = merged
+                touched.add(tenant_id)
+        start = self._as_of - _EXPLAINS
+        recorded = [one for one in known.recorded if start < one.timestamp <= since]
+        recorded += self._read_recorded(max(since, start))
+        touched |= {one.tenant_id for one in known.recorded}
+        touched |= {one.tenant_id for one in recorded}
+        changes = dict(known.changes)
+        again = {name: sightings[name] for name in touched if name in sightings}
+        recorded_again = [one for one in recorded if one.tenant_id in touched]
+        for tenant_id in touched:
+            changes.pop(tenant_id, None)
+        changes |= _changes_of(again, recorded_again)
+        return _Known(sightings, recorded, changes)
+
+    def _read_sightings(self, since: datetime | None) -> dict[str, list[Sighting]]:
+        table = compute_metric(
+            self._catalog.metrics["change_events"],
+            self._as_of,
+            self._events,
             known_at=self._known_at,
+            since=since,
+        )
+        found: dict[str, list[Sighting]] = {}
+        for one in to_sightings(table):
+            found.setdefault(one.tenant_id, []).append(one)
+        return found
+
+    def _read_recorded(self, since: datetime) -> Iterator[Event]:
+        """Recorded changes after a moment."""
+        meant = EventFilter(
+            event_type=RECORDED, since=since, as_of=self._as_of, known_at=self._known_at
         )
         cursor = None
         while True:
@@ -159,7 +248,7 @@ class ChangeLog:
         unknown = [one for one in missing if one not in self._first_events]
         if unknown:
             self._read_first_events(unknown)
-        midnight = self._as_of.replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = _midnight(self._as_of)
         table = compute_metric(
             self._catalog.metrics["investigation_hours"],
             self._as_of,
@@ -189,3 +278,31 @@ class ChangeLog:
         for tenant_id, first_at in zip(*columns, strict=True):
             known = self._first_events.get(tenant_id, first_at)
             self._first_events[tenant_id] = min(known, first_at)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _changes_of(
+    sightings: Mapping[str, Sequence[Sighting]], recorded: Iterable[Event]
+) -> dict[str, Sequence[Change]]:
+    found = to_changes(one for theirs in sightings.values() for one in theirs)
+    for one in to_recorded(recorded):
+        found.setdefault(one.tenant_id, []).append(one)
+    return {tenant_id: join(theirs) for tenant_id, theirs in found.items()}
+
+
+def _merged(
+    known: Sequence[Sighting], new: Sequence[Sighting], since: datetime
+) -> Sequence[Sighting]:
+    """One tenant's sightings, known up to now, with all of those after ``since`` read again."""
+    each = [one for one in known if one.kind in _EACH_COUNTS and one.at <= since]
+    each += [one for one in new if one.kind in _EACH_COUNTS]
+    firsts: dict[tuple[str, str | None, str | None], Sighting] = {}
+    for one in (*known, *new):
+        if one.kind not in _EACH_COUNTS:
+            key = (one.kind, one.subject, one.value)
+            if key not in firsts or one.at < firsts[key].at:
+                firsts[key] = one
+    return [*each, *firsts.values()]

@@ -34,16 +34,7 @@ def gather_economics(
     Raises:
         StoreUnavailable: the event store cannot answer.
     """
-    subscriptions: dict[str, list[SubscriptionEvent]] = {}
-    table = compute_metric(
-        catalog.metrics["subscriptions"], as_of, store, known_at=known_at, tenants=tenants
-    )
-    for tenant_id, timestamp, event_type, _, metadata in table.rows:
-        said = json.loads(metadata, parse_float=Decimal)
-        price = to_price_usd(said.get("price_usd"))
-        text = None if price is None else str(price)
-        event = SubscriptionEvent(timestamp, event_type, text)
-        subscriptions.setdefault(tenant_id, []).append(event)
+    subscriptions = read_subscriptions(store, catalog, as_of, known_at=known_at, tenants=tenants)
     table = compute_metric(
         catalog.metrics["tenant_economics"], as_of, store, known_at=known_at, tenants=tenants
     )
@@ -57,3 +48,35 @@ def gather_economics(
         )
         for tenant_id, cost, cost_before, num_calls, num_calls_before in table.rows
     }
+
+
+def read_subscriptions(
+    store: EventStore,
+    catalog: Catalog,
+    as_of: datetime,
+    *,
+    known_at: datetime | None = None,
+    tenants: Collection[str] | None = None,
+    since: datetime | None = None,
+) -> dict[str, list[SubscriptionEvent]]:
+    """Starts and cancellations by tenant id, in order of time; arguments as above.
+
+    Args:
+        since: only those after this moment.
+    """
+    subscriptions: dict[str, list[SubscriptionEvent]] = {}
+    table = compute_metric(
+        catalog.metrics["subscriptions"],
+        as_of,
+        store,
+        known_at=known_at,
+        tenants=tenants,
+        since=since,
+    )
+    for tenant_id, timestamp, event_type, _, metadata in table.rows:
+        said = json.loads(metadata, parse_float=Decimal)
+        price = to_price_usd(said.get("price_usd"))
+        text = None if price is None else str(price)
+        event = SubscriptionEvent(timestamp, event_type, text)
+        subscriptions.setdefault(tenant_id, []).append(event)
+    return subscriptions

@@ -22,7 +22,8 @@ from ebbtide.signals.facts import DAY, Facts
 from ebbtide.signals.outcomes import Summary, summarise
 from ebbtide.signals.rules import read_rules
 from ebbtide.signals.selection import CustomerFilter, Place, select
-from ebbtide.signals.snapshot import Moment, Snapshot, Snapshots
+from ebbtide.signals.snapshot import Moment, Snapshot
+from ebbtide.signals.snapshots import Snapshots
 from ebbtide.signals.subscription import CANCELLED, STARTED, Subscription, subscription_of
 from ebbtide.signals.timeline import Count, Line, timeline
 from ebbtide.signals.usage import NO_USAGE, Usage, usage_of
@@ -167,9 +168,11 @@ class CustomerReader:
             seen = self._snapshots.at(as_of, known_at)
         else:
             seen = self._snapshots.again(place.as_of, place.known_at, is_stored=place.is_stored)
-        ordered = select(seen.customers.values(), meant, sort)
+        # Where only the newest moment of each decides, all have to be asked for it.
+        everybody = seen.customers if sort == "recent" else seen.standing
+        ordered = select(everybody.values(), meant, sort)
         start = 0 if place is None else place.start_in(ordered)
-        page = ordered[start : start + limit]
+        page = seen.now(ordered[start : start + limit])
         end = start + len(page)
         next_cursor = None
         if page and end < len(ordered):
@@ -196,17 +199,19 @@ class CustomerReader:
             Unprocessable: the moment lies in the future.
         """
         seen = self._snapshots.at(as_of, known_at)
-        everybody = seen.customers.values()
+        everybody = seen.standing.values()
         listed = select(everybody, replace(_AT_RISK, tenant_id=tenant_id), "risk")
+        # Nobody comes or goes without being assessed, so the last call of these is known too.
         gone = select(everybody, replace(_GONE, tenant_id=tenant_id), "recent")
+        to_call, to_miss = seen.now(listed[:limit]), seen.now(gone[:limit])
         return AtRisk(
             seen.moment,
-            _insights(seen, listed[:limit]),
+            _insights(seen, to_call),
             len(listed),
-            gone[:limit],
+            to_miss,
             len(gone),
             seen.facts,
-            self._directory([*listed[:limit], *gone[:limit]]),
+            self._directory([*to_call, *to_miss]),
         )
 
     def profile(

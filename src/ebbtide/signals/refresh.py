@@ -10,7 +10,8 @@ holds that both ways give the same rows, to the last digit.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -21,7 +22,7 @@ import msgspec
 
 from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
-from ebbtide.signals.customer import assess, next_change_at
+from ebbtide.signals.customer import Customer, assess, next_change_at
 from ebbtide.signals.facts import DAY, Facts
 from ebbtide.signals.gather import gather
 from ebbtide.signals.news import Merged, News
@@ -29,13 +30,15 @@ from ebbtide.signals.recent import LENGTH, NOTHING, Recent, read_recent
 from ebbtide.signals.results import NOTHING_KEPT, Newest, new_rows, to_segment
 from ebbtide.signals.rules import Rules, read_rules
 from ebbtide.signals.silent_churn import API_CALL
-from ebbtide.store.events.base import EventStore
+from ebbtide.store.events.base import Change, EventStore
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.database import Transaction
 from ebbtide.store.state.scores import Advance, FactsHead, ScoreRow, StoredFacts
 
 #: After a longer pause everything is read anew: midnights further back are in no memory.
 PAUSE_MAX = 7 * DAY
+#: So many runs may follow one another before somebody who reads has to look at everything anew.
+NEWS_KEPT = 16
 #: What absurd data of one tenant may raise while it is worked on; the others go on.
 TENANT_FAULTS = (ArithmeticError, ValueError)
 
@@ -71,6 +74,8 @@ class _Tenant:
 
     ``facts`` is None while all of its events lie ahead, or while it cannot be assessed.
     ``unsettled_until``: it has events after the moment of the facts, up to this one.
+    ``customer`` is as it was last assessed: what jumps is right, ages are of that moment; None
+    when it was not assessed since memory was filled.
     """
 
     tenant_id: str
@@ -82,6 +87,29 @@ class _Tenant:
     newest: Newest = NOTHING_KEPT
     is_silent: bool = False
     newer: frozenset[str] = frozenset()  # types that have moved since the facts were written
+    customer: Customer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the newest run of this process left in memory, for whoever reads customers.
+
+    ``generation`` grows whenever memory is filled anew: after an erasure, a run of another
+    process, a long pause. ``news`` is what was stored before each of the newest runs of this
+    generation, which are numbered one after another.
+    """
+
+    head: FactsHead
+    generation: int
+    number: int
+    news: Sequence[tuple[int, Sequence[Change]]]
+    facts: Mapping[str, Facts]  # by tenant id
+    customers: Mapping[str, Customer]  # as last assessed; without those not assessed since
+
+    def news_since(self, number: int) -> list[Change] | None:
+        """What was stored since an earlier run of this generation; None: not known any more."""
+        newer = [changes for at, changes in self.news if at > number]
+        return list(chain.from_iterable(newer)) if len(newer) == self.number - number else None
 
 
 @dataclass(slots=True)
@@ -105,6 +133,7 @@ class Step:
     advance: Advance | None = None
     is_past: bool = False
     tenants: dict[str, _Tenant] = field(default_factory=dict)
+    changes: Sequence[Change] = ()  # since the run before; empty where everything is read anew
 
     @property
     def rows(self) -> list[ScoreRow]:
@@ -132,6 +161,15 @@ class Refresher:
         self._lock = threading.RLock()
         self._head = FactsHead()
         self._tenants: dict[str, _Tenant] = {}
+        self._generation = 0
+        self._num_written = 0
+        self._news: deque[tuple[int, Sequence[Change]]] = deque(maxlen=NEWS_KEPT)
+        self._left: Left | None = None
+
+    @property
+    def left(self) -> Left | None:
+        """What the newest run left; None when that is not in memory. It waits for nobody."""
+        return self._left
 
     def prepare(
         self,
@@ -183,9 +221,13 @@ class Refresher:
             # and the facts are read back.
             self._head = scores.advance(connection, step.advance)
             if step.advance.is_full:
+                self._begin_generation()
                 self._tenants = step.tenants
             else:
                 self._tenants.update(step.tenants)
+            self._num_written += 1
+            self._news.append((self._num_written, step.changes))
+            self._left = self._leave()
 
     def began_silence(self, step: Step, since: datetime | None) -> list[str]:
         """UUIDs of tenants that became silent after a moment and still are at the step's.
@@ -297,6 +339,8 @@ class Refresher:
             for row in rows
         }
         self._head = head
+        self._begin_generation()
+        self._left = self._leave()
 
     def _fill_forward(
         self, step: Step, check: Callable[[], None], connection: Transaction | None
@@ -305,6 +349,7 @@ class Refresher:
         head, as_of = self._head, step.as_of
         assert head.as_of is not None and head.changes_since is not None
         changes, since = self._events.changes(head.changes_since)
+        step.changes = changes
         check()
         if since < head.changes_since:
             # Another store than before, or an older copy of it: what is gone is not reported.
@@ -347,6 +392,21 @@ class Refresher:
         after = {**self._tenants, **step.tenants}.values()
         step.num_tenants = sum(one.facts is not None for one in after)
         step.num_silent = sum(one.is_silent for one in after)
+
+    def _begin_generation(self) -> None:
+        self._generation += 1
+        self._news.clear()
+
+    def _leave(self) -> Left:
+        facts, customers = {}, {}
+        for name, one in self._tenants.items():
+            if one.facts is not None:
+                facts[name] = one.facts
+                if one.customer is not None:
+                    customers[name] = one.customer
+        return Left(
+            self._head, self._generation, self._num_written, tuple(self._news), facts, customers
+        )
 
     # -- one tenant ----------------------------------------------------------------------------
 
@@ -442,6 +502,7 @@ class Refresher:
             newest=newest,
             is_silent=customer.silence.is_silent_churn,
             newer=frozenset(),
+            customer=customer,
         )
         step.tenants[tenant.tenant_id] = after
         advance.facts.append(_stored(after))
@@ -452,7 +513,9 @@ class Refresher:
     def _fail(self, step: Step, tenant: _Tenant, error: Exception) -> None:
         """Leave a tenant out; without facts it is read in full, and named, at every run."""
         step.failed[tenant.tenant_id] = _reason(error)
-        after = replace(tenant, facts=None, recent=NOTHING, due_at=None, is_silent=False)
+        after = replace(
+            tenant, facts=None, recent=NOTHING, due_at=None, is_silent=False, customer=None
+        )
         step.tenants[tenant.tenant_id] = after
         assert step.advance is not None
         step.advance.facts.append(_stored(after))
