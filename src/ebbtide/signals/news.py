@@ -23,9 +23,10 @@ from ebbtide.store.events.base import Change, EventStore
 #: The week of a midnight further back than this reaches out of what is in memory.
 PEAKS_KNOWN = 22 * DAY
 _TICK = timedelta(microseconds=1)
+_NOTHING: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Merged:
     """A tenant's facts at the later moment.
 
@@ -128,12 +129,9 @@ class News:
             None when they have to be read in full: what they need is in no memory.
         """
         as_of = self._as_of
-        rows = [
-            (one.event_type, one.first_at, one.last_at)
-            for one in self.by_tenant.get(tenant, ())
-            if one.last_at <= as_of
-        ]
-        rows += [(name, *span) for name, span in self._spans.get(tenant, {}).items()]
+        rows = [row[1:] for row in self.by_tenant.get(tenant, ()) if row.last_at <= as_of]
+        if tenant in self._spans:
+            rows += [(name, *span) for name, span in self._spans[tenant].items()]
         spans, begun, moved = _merged_spans(facts.spans, rows)
         firsts = self._firsts(facts, spans, rows, is_start_sure=not begun)
         if firsts is None:
@@ -212,18 +210,20 @@ def _merged_spans(
         The same mapping when nothing is different; whether a type began earlier or was seen for
         the first time; the types of which there is a newer event.
     """
-    made: dict[str, Span] | None = None
-    begun, moved = False, set()
+    made: dict[str, Span] = {}
+    begun = False
     for event_type, first_at, last_at in rows:
-        old = (spans if made is None else made).get(event_type)
-        if old is not None and old.first_at <= first_at and last_at <= old.last_at:
-            continue
-        if made is None:
-            made = dict(spans)
+        old = made.get(event_type) or spans.get(event_type)
         if old is None:
             made[event_type] = Span(first_at, last_at)
-        else:
-            made[event_type] = Span(min(old.first_at, first_at), max(old.last_at, last_at))
-        begun = begun or old is None or first_at < old.first_at
-        moved.add(event_type)
-    return (spans if made is None else made), begun, frozenset(moved)
+            begun = True
+            continue
+        old_first, old_last = old
+        if first_at < old_first:
+            made[event_type] = Span(first_at, max(old_last, last_at))
+            begun = True
+        elif last_at > old_last:
+            made[event_type] = Span(old_first, last_at)
+    if not made:
+        return spans, False, _NOTHING
+    return {**spans, **made}, begun, frozenset(made)

@@ -68,9 +68,9 @@ def _facts_of(row: StoredFacts) -> Facts | None:
     return replace(facts, spans=spans)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Tenant:
-    """What is remembered of one tenant.
+    """What is remembered of one tenant; never changed once it is made.
 
     ``facts`` is None while all of its events lie ahead, or while it cannot be assessed.
     ``unsettled_until``: it has events after the moment of the facts, up to this one.
@@ -418,12 +418,17 @@ class Refresher:
         assert old is not None
         until = news.ahead.get(tenant.tenant_id)
         is_quiet = merged.is_same and self._is_quiet(old, merged.moved, step.as_of)
-        after = replace(
-            tenant,
-            facts=merged.facts,
-            recent=merged.recent,
-            unsettled_until=until,
-            newer=tenant.newer | merged.moved,
+        after = _Tenant(
+            tenant.tenant_id,
+            tenant.uuid,
+            merged.facts,
+            merged.recent,
+            tenant.due_at,
+            until,
+            tenant.newest,
+            tenant.is_silent,
+            tenant.newer | merged.moved,
+            tenant.customer,
         )
         if is_due or not is_quiet or until != tenant.unsettled_until:
             self._assess(step, after)
@@ -496,12 +501,15 @@ class Refresher:
             self._fail(step, tenant, error)
             return
         step.num_assessed += 1
-        after = replace(
-            tenant,
-            due_at=due_at,
-            newest=newest,
-            is_silent=customer.silence.is_silent_churn,
-            newer=frozenset(),
+        after = _Tenant(
+            tenant.tenant_id,
+            tenant.uuid,
+            tenant.facts,
+            tenant.recent,
+            due_at,
+            tenant.unsettled_until,
+            newest,
+            customer.silence.is_silent_churn,
             customer=customer,
         )
         step.tenants[tenant.tenant_id] = after

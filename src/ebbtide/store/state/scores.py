@@ -404,7 +404,11 @@ class _Statements:
         self.segments = self._compile(upsert(CUSTOMER_SEGMENTS), CUSTOMER_SEGMENTS)
         self.scores = self._compile(insert(SCORES).on_conflict_do_nothing(), SCORES)
         self.calls = self._compile(upsert(TENANT_CALLS), TENANT_CALLS)
-        self._instants = [isinstance(column.type, Instant) for column in CUSTOMER_SEGMENTS.c]
+        self._instants = [
+            place
+            for place, column in enumerate(CUSTOMER_SEGMENTS.c)
+            if isinstance(column.type, Instant)
+        ]
 
     def _compile(self, statement: Any, table: sa.Table) -> str:
         named: dict[str, Any] = {
@@ -429,11 +433,10 @@ class _Statements:
 
     def segment(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A segment as the driver takes it."""
-        instant = self.instant
-        return tuple(
-            instant(value) if is_instant else value
-            for value, is_instant in zip(values, self._instants, strict=True)
-        )
+        taken = list(values)
+        for place in self._instants:
+            taken[place] = self.instant(taken[place])
+        return tuple(taken)
 
 
 def _is_number(column: sa.Column[Any]) -> bool:
