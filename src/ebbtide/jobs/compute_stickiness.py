@@ -16,6 +16,7 @@ class ComputeStickiness:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
+        self._refresher = refresher_of(stores.catalog, stores.events, stores.state)
 
     def run(self, context: RunContext) -> JobOutcome:
         """Compute everything that may be different at ``as_of``.
@@ -23,8 +24,7 @@ class ComputeStickiness:
         A moment before the newest one that was computed gets score rows only; what is current
         stays.
         """
-        stores = self._stores
-        refresher = refresher_of(stores.catalog, stores.events, stores.state)
+        stores, refresher = self._stores, self._refresher
         step = refresher.prepare(
             context.as_of,
             run_id=context.run_id,

@@ -21,11 +21,11 @@ class DetectSilentChurn:
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
+        self._refresher = refresher_of(stores.catalog, stores.events, stores.state)
 
     def run(self, context: RunContext) -> JobOutcome:
         """Find everyone who is silent at ``as_of``, and say how many became so since last time."""
-        stores = self._stores
-        refresher = refresher_of(stores.catalog, stores.events, stores.state)
+        stores, refresher = self._stores, self._refresher
         step = refresher.prepare(
             context.as_of,
             run_id=context.run_id,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import chain
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -538,16 +538,20 @@ class Refresher:
         )
 
 
-_refreshers: WeakKeyDictionary[StateStore, Refresher] = WeakKeyDictionary()
+#: By the identity of the state store; it lives as long as somebody holds it.
+_refreshers: WeakValueDictionary[int, Refresher] = WeakValueDictionary()
 _making = threading.Lock()
 
 
 def refresher_of(catalog: Catalog, events: EventStore, state: StateStore) -> Refresher:
-    """The refresher of a state store: one for all jobs, or each would undo the others' memory."""
+    """The refresher of a state store: one for all jobs, or each would undo the others' memory.
+
+    Whoever wants it kept between runs holds on to it.
+    """
     with _making:
-        found = _refreshers.get(state)
+        found = _refreshers.get(id(state))
         if found is None:
-            found = _refreshers[state] = Refresher(catalog, events, state)
+            found = _refreshers[id(state)] = Refresher(catalog, events, state)
         return found
 
 
