@@ -45,6 +45,26 @@ def test_due_jobs_run_once_per_slot_in_their_order(store: StateStore) -> None:
     assert order == list(zip([FIRST, SECOND] * 2, slots, strict=True))
 
 
+def test_what_comes_after_runs_is_done_once_they_left_results(store: StateStore) -> None:
+    done: list[str] = []
+
+    def fail(_: RunContext) -> JobOutcome:
+        raise JobFailed("it cannot be done")
+
+    clock = Clock(NOON + timedelta(minutes=1))
+    jobs = job(FIRST, Body(), every=2 * QUARTER), job(SECOND, Body(fail), attempts=1)
+    scheduler = Scheduler(runner(store, *jobs, clock=clock), after_runs=lambda: done.append("it"))
+    for _ in range(3):
+        scheduler.tick()
+    assert done == ["it"]  # after both, and not where nothing ran
+    clock.now += QUARTER
+    scheduler.tick()
+    assert done == ["it"]  # what failed left nothing
+    clock.now += QUARTER
+    scheduler.tick()
+    assert done == ["it", "it"]
+
+
 def test_a_restart_runs_no_slot_again(store: StateStore) -> None:
     body = Body()
     for _ in range(3):

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 from test_refresh_stateful import AGES, CATALOG, NUDGES, TENANTS, Refreshing
 
-from ebbtide.signals.current import Current
+from ebbtide.signals.current import Current, asks_for_money
 from ebbtide.signals.customer import Customer
+from ebbtide.signals.rules import read_rules
 from ebbtide.signals.selection import SORTS, CustomerFilter, select
 from ebbtide.signals.snapshot import Snapshot
 from ebbtide.signals.snapshots import Snapshots
@@ -149,7 +150,19 @@ def money(customer: Customer) -> object:
     return customer._measured.economics
 
 
-# The parts of Refreshing that are a test of their own stay in their file.
+def test_a_playbook_that_asks_for_money_is_seen() -> None:
+    """Then nothing that was assessed without money may be used."""
+    rules = read_rules(CATALOG)
+    assert not asks_for_money(rules)
+    name, playbook = next(iter(rules.playbooks.items()))
+    spoken = replace(playbook, reason="margin {margin_usd} USD")
+    asked = replace(
+        playbook, when=(*playbook.when, replace(playbook.when[0], metric="margin_warning"))
+    )
+    for other in (spoken, asked):
+        assert asks_for_money(replace(rules, playbooks={**rules.playbooks, name: other}))
+
+
 class TestReading(Reading.TestCase):
     settings = settings(
         max_examples=20,

@@ -98,7 +98,8 @@ class House:
             stores = Stores(catalog, events, state, ingestor, probes, shared_clock)
             jobs = make_jobs(schedules, stores)
             runner = Runner(state.runs, jobs, shared_clock)
-            self.scheduler = Scheduler(runner)
+            customers = CustomerReader(catalog, events, state, clock)
+            self.scheduler = Scheduler(runner, after_runs=customers.look_ahead)
             stack.callback(self.scheduler.stop)
             self.services = Services(
                 catalog=catalog,
@@ -111,7 +112,7 @@ class House:
                 bulk=BulkLoader(validator, events, state, directory, accounting),
                 releaser=Releaser(ingestor, state, mappings, clock),
                 runner=runner,
-                customers=CustomerReader(catalog, events, state, clock),
+                customers=customers,
                 mappings=mappings,
                 authenticator=authenticator,
                 clock=clock,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
 from ebbtide.domain.errors import AlreadyRunning, EbbtideError
-from ebbtide.domain.job_run import RESULTS
+from ebbtide.domain.job_run import RESULTS, RunStatus
 from ebbtide.jobs.runner import Runner
 from ebbtide.jobs.slots import newest_due
 
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 REST_S = 10.0  # after the store could not be asked
 STOP_S = 10.0
+_LEAVES_SOMETHING = (RunStatus.COMPLETED, RunStatus.PARTIAL)
 
 
 class Scheduler:
@@ -27,9 +29,16 @@ class Scheduler:
         runner: Runner,
         *,
         look_every_s: float = LOOK_EVERY_S,
+        after_runs: Callable[[], None] = lambda: None,
     ) -> None:
-        """Make it ready; it does nothing before :meth:`start`."""
+        """Make it ready; it does nothing before :meth:`start`.
+
+        Args:
+            after_runs: called when runs have left new results, for what is better done before
+                somebody asks.
+        """
         self._runner = runner
+        self._after_runs = after_runs
         self._look_every_s = look_every_s
         self._settled: dict[str, datetime] = {}  # newest slots known to have their result
         self._stopping = threading.Event()
@@ -53,6 +62,7 @@ class Scheduler:
             StoreUnavailable: the state store cannot be asked.
         """
         self._runner.release_dead()
+        has_results = False
         for name, job in self._runner.jobs.items():
             # Anew for each: the job before this one may have taken long.
             slot = newest_due(self._runner.now(), job.schedule.every)
@@ -64,6 +74,9 @@ class Scheduler:
                 continue  # the slot stays due, and has its turn when that run is over
             if run is None or run.status in RESULTS:
                 self._settled[name] = slot
+            has_results |= run is not None and run.status in _LEAVES_SOMETHING
+        if has_results and not self._stopping.is_set():
+            self._after_runs()
 
     def _run(self) -> None:
         wait_s = 0.0

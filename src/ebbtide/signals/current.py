@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
@@ -42,11 +42,21 @@ class Assessed(Mapping[str, Customer]):
         as_of: datetime,
         rules: Rules,
         economics: Mapping[str, Economics],
+        lately: Mapping[str, Customer],
     ) -> None:
+        """Make it ready.
+
+        Args:
+            facts: by tenant UUID.
+            economics: by tenant id.
+            lately: customers by tenant id, assessed without their money; those of the same
+                facts and moment need not be assessed again.
+        """
         self._facts = facts
         self._as_of = as_of
         self._rules = rules
         self._economics = economics
+        self._lately = lately
         self._made: dict[str, Customer] = {}
 
     def __getitem__(self, uuid: str) -> Customer:
@@ -54,8 +64,13 @@ class Assessed(Mapping[str, Customer]):
         if made is None:
             facts = self._facts[uuid]
             money = self._economics.get(facts.tenant_id)
-            # Two threads may both assess it; one of the two equal customers stays.
-            made = self._made.setdefault(uuid, assess(facts, self._as_of, self._rules, money))
+            found = self._lately.get(facts.tenant_id)
+            if found is not None and found.is_of(facts, self._as_of):
+                made = found.with_money(money)
+            else:
+                made = assess(facts, self._as_of, self._rules, money)
+            # Two threads may both make it; one of the two equal customers stays.
+            made = self._made.setdefault(uuid, made)
         return made
 
     def __iter__(self) -> Iterator[str]:
@@ -87,6 +102,9 @@ class Current:
         self._state = state
         self._refresher = refresher
         self._rules = read_rules(catalog)
+        # A run does not look at money; were a playbook to ask for it, money would decide who is on
+        # the list, and what a run has assessed could not be used.
+        self._is_money_last = not asks_for_money(self._rules)
         self._ledger = Ledger(events, catalog)
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, Snapshot] = OrderedDict()  # by the token of stored facts
@@ -143,11 +161,14 @@ class Current:
         else:
             log = before.snapshot.log.followed_by(at, stored, firsts)
             newest = self._newest(before.snapshot.moment, stored, at)
-        customers = Assessed(facts, at, self._rules, money)
-        lately = before.snapshot.standing if before is not None and stored is not None else {}
+        assessed = left.customers if self._is_money_last else {}
+        customers = Assessed(facts, at, self._rules, money, assessed)
+        lately: Mapping[str, Customer] = {}
+        if before is not None and stored is not None and self._is_money_last:
+            lately = before.snapshot.standing
         standing = {}
         for uuid, one in facts.items():
-            found = left.customers.get(one.tenant_id) or lately.get(uuid)
+            found = assessed.get(one.tenant_id) or lately.get(uuid)
             standing[uuid] = customers[uuid] if found is None else found
         snapshot = Snapshot(_moment(left.head, newest), customers, facts, log, standing)
         self._standing = _Standing(left, snapshot)
@@ -160,7 +181,7 @@ class Current:
         assert at is not None
         facts = {to_uuid_text(name): one for name, one in stored.items()}
         money = self._ledger.at(at, None)
-        customers = Assessed(facts, at, self._rules, money)
+        customers = Assessed(facts, at, self._rules, money, {})
         firsts = {name: one.first_event_at for name, one in stored.items()}
         log = ChangeLog(self._events, self._catalog, at, None, firsts)
         moment = _moment(head, newest_of(self._events, None, at))
@@ -177,7 +198,8 @@ class Current:
         )
 
 
-_currents: WeakKeyDictionary[StateStore, Current] = WeakKeyDictionary()
+#: By the identity of the state store; a store and what is kept of it end together.
+_currents: WeakValueDictionary[int, Current] = WeakValueDictionary()
 _making = threading.Lock()
 
 
@@ -185,10 +207,25 @@ def current_of(catalog: Catalog, events: EventStore, state: StateStore) -> Curre
     """The one that all readers and jobs of a state store share."""
     refresher = refresher_of(catalog, events, state)
     with _making:
-        found = _currents.get(state)
+        found = _currents.get(id(state))
         if found is None:
-            found = _currents[state] = Current(catalog, events, state, refresher)
+            found = _currents[id(state)] = Current(catalog, events, state, refresher)
         return found
+
+
+def asks_for_money(rules: Rules) -> bool:
+    """Whether level, strength or playbooks look at money or speak of it."""
+    components = rules.signals.risk.components
+    conditions = [one for playbook in rules.playbooks.values() for one in playbook.when]
+    asked = {one.metric for one in components} | {one.metric for one in conditions}
+    if "margin_warning" in asked:
+        return True
+    texts = [
+        *(playbook.reason for playbook in rules.playbooks.values()),
+        *(text for one in conditions for text in (one.text, one.text_null or "")),
+        *(band.text for one in components for band in one.bands),
+    ]
+    return any("{margin" in text or "{api_call_change" in text for text in texts)
 
 
 def newest_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 
@@ -51,6 +51,17 @@ class Customer:
         if not self.risk.is_on_list:
             return ()
         return suggest(self._measured, self.playbooks, self._measured.rules.playbooks)
+
+    def is_of(self, facts: Facts, as_of: datetime) -> bool:
+        """Whether this was said of these very facts, for this moment."""
+        return self._measured.facts is facts and self.as_of == as_of
+
+    def with_money(self, economics: Economics | None) -> Customer:
+        """The same customer, assessed without its money, with the money known.
+
+        Interventions alone speak of money: level, strength and playbooks are of usage.
+        """
+        return replace(self, _measured=self._measured.with_money(economics))
 
 
 def assess(

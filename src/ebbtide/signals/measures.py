@@ -64,6 +64,22 @@ class Measured:
         self.primary_risk_reason: str | None = None
         self._margin: tuple[Margin | None] | None = None
 
+    def with_money(self, economics: Economics | None) -> Measured:
+        """The same tenant at the same moment, with its money known."""
+        made = Measured(
+            self.facts,
+            self.as_of,
+            self.rules,
+            self.stickiness,
+            self.friction,
+            self.silence,
+            economics,
+        )
+        made.risk_level = self.risk_level
+        made.risk_signal_strength = self.risk_signal_strength
+        made.primary_risk_reason = self.primary_risk_reason
+        return made
+
     @property
     def margin(self) -> Margin | None:
         """The money, worked out when somebody first asks for it."""

@@ -34,6 +34,7 @@ from ebbtide.store.state.base import StateStore
 _AT_RISK = CustomerFilter(is_at_risk=True)
 _GONE = CustomerFilter(status="gone")
 _SUBSCRIPTION_EVENTS_MAX = 1000
+_LOOKED_AHEAD = 50  # as many as a page shows that asks for no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,15 @@ class CustomerReader:
         self._state = state
         self.rules = read_rules(catalog)
         self._snapshots = Snapshots(catalog, events, state, clock, self.rules)
+
+    def look_ahead(self) -> None:
+        """Make ready what the list of today needs, so that nobody has to wait for it.
+
+        Raises:
+            StoreUnavailable: a store cannot answer.
+        """
+        if self._state.scores.head().as_of is not None:
+            self.at_risk(_LOOKED_AHEAD)
 
     def page(
         self,

@@ -19,9 +19,10 @@ def suggestions_of(customer: Customer, playbooks: Mapping[str, Playbook]) -> lis
     Without the latter the success of a playbook would be measured only for those customers whose
     other numbers happen to suggest its first step too.
     """
-    begun = {one.playbook_id for one in customer.interventions}
+    interventions = customer.interventions
+    begun = {one.playbook_id for one in interventions}
     return [
-        *customer.interventions,
+        *interventions,
         *(
             _first_step(customer.tenant_id, match, playbooks[match.playbook_id])
             for match in customer.playbooks
