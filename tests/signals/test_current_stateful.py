@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
-from test_refresh_stateful import AGES, CATALOG, NUDGES, TENANTS, Refreshing
+from test_refresh_stateful import AGES, CATALOG, HOUR, NUDGES, TENANTS, Refreshing
 
+from ebbtide.signals.change_log import Around
 from ebbtide.signals.current import Current, asks_for_money
 from ebbtide.signals.customer import Customer
 from ebbtide.signals.rules import read_rules
@@ -148,6 +149,50 @@ def ranked(seen: Snapshot, customers: object) -> object:
 def money(customer: Customer) -> object:
     """What its margin is worked out from."""
     return customer._measured.economics
+
+
+def test_late_events_move_what_was_known_of_declines_changes_and_money() -> None:
+    """One by one, what random events meet too seldom."""
+    seen = Reading()
+    try:
+        company = seen.company
+
+        def check() -> Around:
+            company.tick(HOUR / 4)
+            seen.check()
+            name = "acme"
+            return seen.current.newest(company.state.scores.head()).log.around([name])[name]
+
+        days = [n * 24 * HOUR for n in range(12, 60)]
+        company.happens("INCIDENT_VIEWED", *days)
+        company.happens("INCIDENT_VIEWED", *days, tenant="bolt")
+        company.happens("LLM_CALL_MADE", 80 * 24 * HOUR, model="a", cost_usd=Decimal("0.5"))
+        company.happens("LLM_CALL_MADE", 15 * 24 * HOUR, model="b", cost_usd=Decimal("0.25"))
+        company.happens("API_CALL_RECEIVED", 40 * 24 * HOUR, HOUR)
+        found = check()
+        assert found.correlation is not None
+        # The change itself turns out to be older than the decline can explain.
+        company.happens("LLM_CALL_MADE", 50 * 24 * HOUR, model="b", cost_usd=Decimal("3"))
+        assert check().correlation is None
+        company.happens("LLM_CALL_MADE", 330 * HOUR, model="c")
+        assert check().correlation is not None
+        # It did look into things after all.
+        company.happens("INCIDENT_VIEWED", *(n * HOUR for n in range(30, 150, 2)))
+        assert check().correlation is None
+        said = json.dumps({"kind": "deploy", "subject": "api", "value": "7"})
+        company.happens("CHANGE_RECORDED", 13 * 24 * HOUR, tenant="platform", metadata_json=said)
+        assert [one.kind for one in check().recent] == ["deploy", "model_switch"]
+        company.now += 26 * HOUR  # the deploy is not recent any more
+        assert [one.kind for one in check().recent] == []
+        priced = json.dumps({"price_usd": 1})
+        company.happens("SUBSCRIPTION_STARTED", 45 * 24 * HOUR, metadata_json=priced)
+        check()
+        # A start that is dated ahead counts from its moment on.
+        company.happens("SUBSCRIPTION_STARTED", -HOUR / 2, metadata_json=priced, plan="pro")
+        for _ in range(4):
+            check()
+    finally:
+        seen.teardown()
 
 
 def test_a_playbook_that_asks_for_money_is_seen() -> None:
