@@ -39,7 +39,7 @@ NOT_RUN = {
     "docs/howto/python-client.md",
 }
 #: Its commands count what is there, so it needs a server that nobody else uses.
-ALONE = {"docs/tutorial/first-five-minutes.md", "docs/howto/who-to-call-today.md"}
+ALONE = ("docs/howto/who-to-call-today.md", "docs/tutorial/first-five-minutes.md")
 
 ADDRESS = "http://127.0.0.1:8321"
 START_TIMEOUT_S = 60

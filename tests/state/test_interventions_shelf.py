@@ -174,3 +174,9 @@ def test_erasing_a_tenant_takes_its_rows(store: StateStore) -> None:
     record(store, [suggestion("acme"), suggestion("globex")])
     store.erase_tenant("acme", T0)
     assert [one.tenant_id for one in store.interventions.list_newest(ANY)] == ["globex"]
+
+
+def test_what_was_planned_before_an_erasure_is_not_written_after_it(store: StateStore) -> None:
+    store.erase_tenant("acme", T0)
+    record(store, [suggestion("acme"), suggestion("globex")])
+    assert [one.tenant_id for one in store.interventions.list_newest(ANY)] == ["globex"]

@@ -13,7 +13,9 @@ from ebbtide.api.auth import authorize
 from ebbtide.api.services import Services, services_of
 from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.domain.keys import ApiKey, Scope
-from ebbtide.domain.time import parse_instant
+from ebbtide.domain.time import EPOCH, parse_instant
+
+_END = EPOCH.replace(year=9000)
 
 
 def services(request: Request) -> Services:
@@ -54,8 +56,17 @@ def _instant(value: object) -> object:
         # 09:00:00 01:00. The error does not repeat the value, as the parser's own would.
         for text in (value, "+".join(value.rsplit(" ", 1))):
             with suppress(ValueError):
-                return parse_instant(text)
-    raise ValueError("send a moment with its offset, such as 2026-03-12T08:00:00Z")
+                return _within_reach(parse_instant(text))
+    raise ValueError(
+        "send a moment with its offset, from 1970 to 8999, such as 2026-03-12T08:00:00Z"
+    )
+
+
+def _within_reach(moment: datetime) -> datetime:
+    # No event is older than that, and windows around the moment must not leave the calendar.
+    if not EPOCH <= moment < _END:
+        raise ValueError
+    return moment
 
 
 def _without_nul(text: str) -> str:

@@ -16,7 +16,9 @@ def configure_logs() -> None:
     ]
     form: list[structlog.typing.Processor]
     if sys.stderr.isatty():
-        form = [structlog.dev.ConsoleRenderer()]
+        # Plain traces: those of the renderer's own choice print every local, keys among them,
+        # and take seconds to draw.
+        form = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     else:
         form = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from time import monotonic
 
+from ebbtide.domain.errors import StoreUnavailable
 from ebbtide.domain.event import Event
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.tenant import Sighting, facts_from_event
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore
 from ebbtide.store.state.base import StateStore
+
+HEAR_EVERY_S = 1.0  # what one server erased, another one may still take for so long
 
 #: Event types that change what the directory knows; nearly no event is one of them.
 SUBSCRIPTION_TYPES = ("SUBSCRIPTION_STARTED", "SUBSCRIPTION_CANCELLED")
@@ -27,6 +32,8 @@ class Directory:
         self._canonical: dict[str, str] = {}  # spelling as sent -> spelling in the store
         self._erased: dict[str, datetime] = state.tenants.erasures()
         self._lock = threading.Lock()
+        self._is_alone = state.engine == "sqlite"  # its file belongs to one process
+        self._heard_at = monotonic()
         #: Held by whoever needs that no tenant is erased for a while, and by erasures themselves.
         self.steady = threading.Lock()
 
@@ -104,14 +111,35 @@ class Directory:
         """When which tenant (by UUID) was erased."""
         return self._erased
 
+    def hear_of_erasures(self) -> None:
+        """Learn what another process on the same state store has erased; asked often, done rarely.
+
+        When the state store cannot answer, nothing can be erased through it either.
+        """
+        if self._is_alone or monotonic() - self._heard_at < HEAR_EVERY_S:
+            return
+        with suppress(StoreUnavailable):
+            erased = self._state.tenants.erasures()
+            with self._lock:
+                gone = {uuid for uuid, at in erased.items() if self._erased.get(uuid) != at}
+                self._erased = erased
+                self._forget(gone)
+        self._heard_at = monotonic()
+
     def erase(self, tenant_id: str, at: datetime) -> None:
         """Forget a tenant here and keep its past from coming back."""
         self._state.erase_tenant(tenant_id, at)
         uuid = to_uuid_text(tenant_id)
         with self._lock:
             self._erased = self._state.tenants.erasures()
+            self._forget({uuid})
+
+    def _forget(self, uuids: Collection[str]) -> None:
+        if uuids:
             self._canonical = {
-                sent: kept for sent, kept in self._canonical.items() if to_uuid_text(sent) != uuid
+                sent: kept
+                for sent, kept in self._canonical.items()
+                if to_uuid_text(sent) not in uuids
             }
 
     def reconcile(self, events: EventStore, at: datetime) -> int:

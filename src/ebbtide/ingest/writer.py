@@ -257,6 +257,7 @@ class Writer:
             log.warning("store.upkeep_failed", code=error.code, detail=str(error))
 
     def _commit(self, group: list[Submission]) -> list[list[Result]]:
+        self._directory.hear_of_erasures()
         for submission in group:
             self._settle(submission)
         codes, refusals = self._append(group)

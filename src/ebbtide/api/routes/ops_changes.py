@@ -11,6 +11,7 @@ from ebbtide.api.dependencies import Instant, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.changes import EVENT_TYPE, EVERYBODY, ChangePage, change_shown
 from ebbtide.api.services import Services
+from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.time import format_instant
 from ebbtide.store.events.reading import PAGE_MAX, EventFilter, read_events
@@ -34,8 +35,12 @@ def list_changes(
     """Recorded changes; a key that is bound to a tenant sees those of that tenant."""
     until = as_of or house.clock()
     start = since or until - timedelta(days=DAYS)
+    spelling = None
+    if key.tenant_id is not None:
+        uuid = to_uuid_text(key.tenant_id)
+        spelling = house.state.tenants.spellings([uuid]).get(uuid, key.tenant_id)
     meant = EventFilter(
-        key.tenant_id, event_type=EVENT_TYPE, since=start, as_of=until, known_at=known_at
+        spelling, event_type=EVENT_TYPE, since=start, as_of=until, known_at=known_at
     )
     page = read_events(house.events, meant, cursor=cursor, limit=limit)
     return ChangePage(

@@ -99,6 +99,8 @@ class StateStore:
         uuid = to_uuid_text(tenant_id)
         insert = self._database.insert(ERASURES).values(tenant_uuid=uuid, erased_at=at)
         with self._database.write() as connection:
+            # A run that is about to write suggestions must see this in the ledger, or be seen here.
+            self._database.take_turn(connection, "interventions")
             bound = [
                 row.key_id
                 for row in connection.execute(

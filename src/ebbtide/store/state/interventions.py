@@ -21,7 +21,7 @@ from ebbtide.domain.intervention import (
 )
 from ebbtide.domain.time import format_instant, parse_instant
 from ebbtide.store.state.database import Database, Transaction
-from ebbtide.store.state.tables import INTERVENTIONS, SETTINGS
+from ebbtide.store.state.tables import ERASURES, INTERVENTIONS, SETTINGS
 
 ID_MAX = 2**63 - 1
 _SCANNED = 1000  # rows that are looked at together for an earlier moment
@@ -162,7 +162,7 @@ class Interventions:
 
         Args:
             new: suggestions with the moment from which they are made. One whose like is open
-                already is left out.
+                already is left out, and so is one for a tenant that was erased since ``as_of``.
             changed: rows as time left them; what people did to them since they were read stays.
             as_of: the moment that was evaluated. Nothing is written when a later one was.
 
@@ -186,8 +186,15 @@ class Interventions:
             if now is not None:
                 save(transaction, [merge(now, row)])
         insert = self._database.insert(INTERVENTIONS)
+        erased = set(
+            transaction.scalars(
+                sa.select(ERASURES.c.tenant_uuid).where(ERASURES.c.erased_at >= as_of)
+            )
+        )
         num_added = 0
         for suggestion, at in new:
+            if to_uuid_text(suggestion.tenant_id) in erased:
+                continue
             values = _to_row(Intervention(0, suggestion, at))
             del values["id"]
             statement = insert.values(values).on_conflict_do_nothing()
