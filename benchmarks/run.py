@@ -22,6 +22,8 @@ from benchmarks.databases import throwaway_postgres
 from benchmarks.history import write_history
 from benchmarks.results import save
 from benchmarks.server_process import KEY, ServerProcess
+from benchmarks.signals import GOALS as SIGNAL_GOALS
+from benchmarks.signals import measure_signals
 
 GOALS = {
     "http_events_per_s": 30_000,
@@ -29,6 +31,7 @@ GOALS = {
     "import_events_per_s": 300_000,
     "bytes_10m_events": 1_000_000_000,
     "rss_idle_10m_bytes": 400_000_000,
+    **SIGNAL_GOALS,
 }
 
 
@@ -123,10 +126,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short runs on 1 M events")
     parser.add_argument(
-        "--only", choices=["duckdb", "postgres", "import", "large"], action="append", default=None
+        "--only",
+        choices=["duckdb", "postgres", "import", "large", "signals"],
+        action="append",
+        default=None,
     )
     given = parser.parse_args()
-    wanted = given.only or ["duckdb", "postgres", "import", "large"]
+    wanted = given.only or ["duckdb", "postgres", "import", "large", "signals"]
     work = Path(tempfile.mkdtemp(prefix="ebbtide-bench-"))
     num_large = 1_000_000 if given.quick else 10_000_000
     num_pg = 200_000 if given.quick else 1_000_000
@@ -156,6 +162,8 @@ def main() -> int:
             part("import_duckdb", lambda: run_import(work, file, num_large, folder))
             if "large" in wanted:
                 part("large_duckdb", lambda: run_large(folder, num_large, given.quick))
+        if "signals" in wanted:
+            measure_signals(work, part, quick=given.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if not given.quick:

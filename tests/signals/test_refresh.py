@@ -165,6 +165,21 @@ def test_a_clock_that_goes_back_adds_rows_and_leaves_what_is_current(company: Co
     company.check()
 
 
+def test_a_clock_that_ran_ahead_holds_nobody_up(company: Company) -> None:
+    company.happens("REPLAY_EXECUTED", HOUR)
+    company.tick()
+    here = company.now
+    company.tick(400 * DAY)
+    company.now = here
+    company.happens("EXPORT_GENERATED", HOUR)
+    company.tick(HOUR)
+    assert company.state.scores.head().as_of == company.now
+    assert company.stored_facts() == company.full()
+    company.happens("EXPORT_GENERATED", HOUR)
+    company.tick(HOUR)
+    assert company.stored_facts() == company.full()
+
+
 def test_a_run_for_the_same_moment_takes_up_what_came_since(company: Company) -> None:
     company.happens("EXPORT_GENERATED", DAY)
     company.tick()

@@ -52,7 +52,7 @@ def gather(
     Raises:
         StoreUnavailable: the event store cannot answer.
     """
-    asking = _Asking(store, catalog, as_of, known_at, tenants)
+    asking = Reading(store, catalog, as_of, known_at=known_at, tenants=tenants)
     spans = asking.spans()
     actions = asking.actions()
     counts = asking.friction_counts()
@@ -111,16 +111,17 @@ def firsts_from(spans: Mapping[str, Span]) -> tuple[dict[str, datetime], bool]:
     return firsts, is_open
 
 
-class _Asking:
-    """The same few arguments of every question."""
+class Reading:
+    """What facts are made of, read in full; the arguments are those of :func:`gather`."""
 
     def __init__(
         self,
         store: EventStore,
         catalog: Catalog,
         as_of: datetime,
-        known_at: datetime | None,
-        tenants: Collection[str] | None,
+        *,
+        known_at: datetime | None = None,
+        tenants: Collection[str] | None = None,
     ) -> None:
         self._store = store
         self._catalog = catalog
@@ -138,27 +139,32 @@ class _Asking:
         ).rows
 
     def spans(self) -> Spans:
+        """First and newest event of each type, by tenant."""
         return spans_of(self._rows("activity_spans"))
 
     def actions(self) -> dict[str, tuple[Actions, Actions, Actions]]:
+        """Investigations of 3, 7 and 30 days, by tenant; one without any is not in it."""
         return {
             tenant: (Actions(*nums[0:3]), Actions(*nums[3:6]), Actions(*nums[6:9]))
             for tenant, *nums in self._rows("stickiness")
         }
 
     def friction_counts(self) -> dict[str, dict[str, int]]:
+        """What friction/1 counts in 14 days, by tenant and type."""
         counts: defaultdict[str, dict[str, int]] = defaultdict(dict)
         for tenant, event_type, num in self._rows("friction_counts"):
             counts[tenant][event_type] = num
         return counts
 
     def friction_events(self) -> dict[str, list[FrictionEvent]]:
+        """What friction/2 weighs, by tenant, in no order."""
         events: defaultdict[str, list[FrictionEvent]] = defaultdict(list)
         for tenant, *event in self._rows("friction_events"):
             events[tenant].append(FrictionEvent(*event))
         return events
 
     def peaks(self) -> dict[str, int]:
+        """See :func:`peaks_of`."""
         table = compute_metric_arrow(
             self._catalog.metrics["investigation_hours"],
             self._as_of,
@@ -169,6 +175,7 @@ class _Asking:
         return peaks_of(table, self._as_of, tenths_of(self._catalog))
 
     def firsts(self, spans: Spans) -> dict[str, dict[str, datetime]]:
+        """First events at or after sign-up, of each tenant that has spans."""
         firsts, unsure = {}, []
         for tenant, theirs in spans.items():
             firsts[tenant], is_open = firsts_from(theirs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -24,7 +24,7 @@ from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.signals.customer import Customer, assess, next_change_at
 from ebbtide.signals.facts import DAY, Facts
-from ebbtide.signals.gather import gather
+from ebbtide.signals.gather import Reading, gather, spans_of
 from ebbtide.signals.news import Merged, News
 from ebbtide.signals.recent import LENGTH, NOTHING, Recent, read_recent
 from ebbtide.signals.results import NOTHING_KEPT, Newest, new_rows, to_segment
@@ -245,11 +245,15 @@ class Refresher:
 
     def _fill(self, step: Step, check: Callable[[], None], connection: Transaction | None) -> None:
         head = step.base = self._state.scores.head(connection)
-        if step.is_past or (head.as_of is not None and step.as_of < head.as_of):
+        # A clock that ran ahead left facts of a moment still to come; they hold nobody up.
+        is_ahead = head.as_of is not None and head.as_of > step.computed_at
+        is_before = head.as_of is not None and step.as_of < head.as_of
+        if step.is_past or (is_before and not is_ahead):
             self._fill_past(step, check, connection)
             return
         if (
-            head.as_of is None
+            is_ahead
+            or head.as_of is None
             or head.definitions != self._definitions
             or step.as_of - head.as_of > PAUSE_MAX
         ):
@@ -296,27 +300,58 @@ class Refresher:
         # First of all, so that what is stored while we read is reported the next time.
         changes, since = self._events.changes(0)
         check()
-        facts = gather(self._events, self._catalog, as_of)
-        check()
         recents = read_recent(self._events, self._catalog, as_of - LENGTH, as_of)
         check()
-        keys = self._state.scores.newest_keys(as_of, connection)
         ahead: dict[str, datetime] = {}
         for one in changes:
             if one.last_at > as_of:
                 ahead[one.tenant_id] = max(one.last_at, ahead.get(one.tenant_id, one.last_at))
+        facts = self._whole(as_of, changes, ahead, recents)
+        check()
+        keys = self._state.scores.newest_keys(as_of, connection)
         step.advance = self._advance(step, since, is_full=True)
         for tenant_id in sorted(facts.keys() | ahead.keys()):
             uuid = to_uuid_text(tenant_id)
             recent = recents.get(tenant_id, NOTHING)
-            theirs = _expiring(facts.get(tenant_id), recent, as_of)
-            until = ahead.get(tenant_id)
-            self._assess(
-                step,
-                _Tenant(tenant_id, uuid, theirs, recent, None, until, Newest(keys.get(uuid, {}))),
-            )
+            theirs, until = facts.get(tenant_id), ahead.get(tenant_id)
+            newest = Newest(keys.get(uuid, {}))
+            self._assess(step, _Tenant(tenant_id, uuid, theirs, recent, None, until, newest))
         step.num_tenants = len(facts)
         step.num_silent = sum(one.is_silent for one in step.tenants.values())
+
+    def _whole(
+        self,
+        as_of: datetime,
+        changes: Sequence[Change],
+        ahead: Collection[str],
+        recents: Mapping[str, Recent],
+    ) -> dict[str, Facts]:
+        """The facts of all tenants from what was read of them already, and from what was not.
+
+        Args:
+            changes: all there are, so they are spans; but not of tenants with events ahead.
+        """
+        reading = Reading(self._events, self._catalog, as_of)
+        spans = spans_of([one for one in changes if one.tenant_id not in ahead])
+        if ahead:
+            spans |= Reading(self._events, self._catalog, as_of, tenants=ahead).spans()
+        firsts, peaks = reading.firsts(spans), reading.peaks()
+        whole = {}
+        for tenant_id, theirs in spans.items():
+            counts = recents.get(tenant_id, NOTHING).counts(as_of)
+            whole[tenant_id] = Facts(
+                tenant_id,
+                theirs,
+                firsts[tenant_id],
+                counts.actions_3d,
+                counts.actions_7d,
+                counts.actions_30d,
+                peaks.get(tenant_id, 0),
+                counts.friction_14d,
+                counts.friction_events_7d,
+                counts.expires_at,
+            )
+        return whole
 
     def _read_back(self, connection: Transaction | None) -> None:
         """Fill memory from the stored facts, as another process or an earlier one left them."""
