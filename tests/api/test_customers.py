@@ -72,7 +72,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             server.clock.now = datetime.fromisoformat(str(one["timestamp"])) + timedelta(seconds=1)
             assert server.admin.send(one).results == ["stored"]
         server.clock.now = NOON
-        server.admin.put("/v1/tenants/silent", {"name": "Silent & Sons"})
+        contacts = [{"name": "Ada", "email": "ada@example.com", "role": "CTO"}]
+        server.admin.put("/v1/tenants/silent", {"name": "Silent & Sons", "contacts": contacts})
         run_jobs(server)
         yield server
 
@@ -198,8 +199,11 @@ def test_who_to_call(told: Server) -> None:
     assert one["days_since_investigation"] == 9.08
     assert one["days_since_api_call"] == 0.04
     assert one["recent_changes"] == [] and one["decay_correlation"] is None
+    assert one["contacts"] == [{"name": "Ada", "email": "ada@example.com", "role": "CTO"}]
+    assert found["items"][0]["contacts"] is None
     kinds = [step["intervention_type"] for step in one["interventions"]]
     assert kinds[0] == "call"
+    assert all(step["outcome_closes_at"] is None for step in one["interventions"])
     assert all(step["triggering_signals"] for step in one["interventions"])
     assert all(step["state"] == "suggested" for step in one["interventions"])
     assert [gone["tenant_id"] for gone in found["gone"]] == ["gone"]

@@ -70,7 +70,10 @@ _INTERVENTION: dict[str, Any] = {
     "playbook_id": "silent_churn",
     "intervention_id": 17,
     "state": "suggested",
+    "outcome": None,
+    "outcome_closes_at": None,
 }
+_CONTACTS = [{"name": "Ada Byron", "email": "ada@example.com", "role": "CTO"}]
 _CORRELATION: dict[str, Any] = {
     "change": "version 8 of policy CONTENT_ACCURACY",
     "change_kind": "policy_version",
@@ -158,6 +161,10 @@ class FounderIntervention(_Strict):
         description="To accept, dismiss or do it; null when it is not kept as a row (yet)."
     )
     state: str | None = Field(description="suggested, accepted, dismissed, done or lapsed.")
+    outcome: str | None = Field(description="success or failure; null: not measured (yet).")
+    outcome_closes_at: str | None = Field(
+        description="Until when its outcome is measured; null when it is not done or not measured."
+    )
 
 
 class DecayCorrelation(_Strict):
@@ -182,6 +189,9 @@ class CustomerAtRisk(_Strict):
     tenant_id: str
     tenant_uuid: str
     tenant_name: str | None
+    contacts: list[dict[str, str | None]] | None = Field(
+        description="From the directory, as it is today; null: nobody said."
+    )
     risk_level: str = Field(description="critical, high or medium.")
     risk_signal_strength: int = Field(description="0 to 100, a rank for attention.")
     kind: str = Field("heuristic", description="What the strength is: no probability.")
@@ -251,6 +261,7 @@ class AtRiskList(Answer):
                             "tenant_id": "acme-ai",
                             "tenant_uuid": _SEGMENT["tenant_uuid"],
                             "tenant_name": "Acme AI",
+                            "contacts": _CONTACTS,
                             "risk_level": "critical",
                             "risk_signal_strength": 70,
                             "kind": "heuristic",

@@ -133,6 +133,7 @@ def at_risk(
         tenant_id=one.tenant_id,
         tenant_uuid=to_uuid_text(one.tenant_id),
         tenant_name=None if tenant is None else tenant.name,
+        contacts=_contacts(tenant),
         risk_level=risk.risk_level,
         risk_signal_strength=risk.risk_signal_strength,
         kind="heuristic",
@@ -152,6 +153,13 @@ def at_risk(
         **_changes(insight, one.as_of, is_bound=is_bound),
         interventions=interventions(one.interventions, rows),
     )
+
+
+def _contacts(tenant: Tenant | None) -> list[dict[str, str | None]] | None:
+    """Whom to speak to; None when nobody said."""
+    if tenant is None or tenant.contacts is None:
+        return None
+    return [{"name": one.name, "email": one.email, "role": one.role} for one in tenant.contacts]
 
 
 def _changes(insight: Insight, as_of: datetime, *, is_bound: bool) -> dict[str, Any]:
@@ -194,6 +202,8 @@ def interventions(suggestions: Iterable[Suggestion], rows: Rows) -> list[shown.F
                 playbook_id=one.playbook_id,
                 intervention_id=None if row is None else row.id,
                 state=None if row is None else row.state,
+                outcome=None if row is None else row.effect,
+                outcome_closes_at=None if row is None else instant(row.effect_closes_at),
             )
         )
     return listed
@@ -231,9 +241,7 @@ def profile(of: Profile, rows: Rows, *, is_bound: bool) -> shown.CustomerProfile
         tenant_id=one.tenant_id,
         tenant_uuid=to_uuid_text(one.tenant_id),
         tenant_name=None if tenant is None else tenant.name,
-        contacts=None
-        if tenant is None or tenant.contacts is None
-        else [{"name": c.name, "email": c.email, "role": c.role} for c in tenant.contacts],
+        contacts=_contacts(tenant),
         status=one.status,
         subscription=_subscription(of),
         intent=shown.Intent(
