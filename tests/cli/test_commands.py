@@ -249,6 +249,9 @@ def test_waiting_events_are_listed_released_and_given_up(ebbtide: Command) -> No
     assert json.loads(ebbtide("quarantine", "release", str(first), "--json", code=2))["tried"] == 1
     assert ebbtide("quarantine", "discard", str(first)) == "Discarded 1.\n"
     assert ebbtide("quarantine", "release", str(first)) == ("Tried 0: released 0, 0 still wait.\n")
+    for step in ("discard", "release"):
+        slip = ebbtide.run("quarantine", step, str(body["items"][1]["id"]), "987654")
+        assert slip.exit_code == 1 and "no such row in quarantine: 987654" in str(slip.exception)
     assert ebbtide.json("quarantine", "list")["total"] == 3
     check_folder(ebbtide)
 
@@ -299,6 +302,8 @@ def test_a_company_is_simulated_into_a_folder(ebbtide: Command) -> None:
 COMMANDS = [
     [], ["serve"], ["demo"], ["emit"], ["import"], ["events"], ["simulate"],
     ["keys"], ["keys", "create"], ["keys", "list"], ["keys", "revoke"],
+    ["interventions"], ["interventions", "list"], ["interventions", "accept"],
+    ["interventions", "dismiss"], ["interventions", "done"], ["interventions", "undo"],
     ["quarantine"], ["quarantine", "list"], ["quarantine", "release"], ["quarantine", "discard"],
     ["tenants"], ["tenants", "list"], ["tenants", "show"], ["tenants", "erase"],
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import typer
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ebbtide.catalog.schedule import parse_duration
 from ebbtide.cli.door import Connect
+from ebbtide.cli.moments import as_moment
 from ebbtide.cli.output import AS_JSON, console, errors, inert, print_json, print_table
 from ebbtide.domain.time import format_instant, parse_instant
 
@@ -117,9 +118,7 @@ def _moments(first: datetime, last: datetime, every: timedelta) -> Iterator[date
 def _moment(option: str, text: str) -> datetime:
     """A moment with its offset, or a day, which means its 00:00 UTC."""
     try:
-        if len(text) == len("2022-01-01"):
-            return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-        return parse_instant(text)
+        return parse_instant(as_moment(text) or text)
     except ValueError as error:
         raise typer.BadParameter(
             f"{option}: {text!r} is no day such as 2022-01-01 and no moment"

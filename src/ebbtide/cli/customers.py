@@ -10,15 +10,14 @@ from rich.text import Text
 
 from ebbtide.cli.door import Connect
 from ebbtide.cli.drawing import (
-    AS_OF,
-    KNOWN_AT,
-    as_moment,
     level,
+    name_of,
     number,
     page,
     tell_moment,
-    words,
+    tell_nobody,
 )
+from ebbtide.cli.moments import AS_OF, KNOWN_AT
 from ebbtide.cli.output import AS_JSON, print_json
 
 
@@ -55,27 +54,32 @@ def customers_command(connect: Connect) -> Callable[..., None]:
                 sort=sort,
                 limit=limit,
                 cursor=cursor,
-                as_of=as_moment(as_of),
-                known_at=as_moment(known_at),
+                as_of=as_of,
+                known_at=known_at,
             )
         if as_json:
             print_json(body)
             return
         console = page()
-        tell_moment(console, body, was_asked=bool(as_of or known_at or cursor))
+        was_asked = bool(as_of or known_at or cursor)
+        tell_moment(console, body, was_asked=was_asked, known_at=known_at)
         if not body["total"]:
-            console.print("No customers match.")
+            if level_ or status or playbook or silent:
+                console.print("No customers match.")
+            else:
+                tell_nobody(console, body, was_asked=was_asked)
             return
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold", expand=True)
-        table.add_column("customer", ratio=1, overflow="ellipsis", no_wrap=True)
+        # A name and an id too long for one line stand on two: a cut id could not be copied.
+        table.add_column("customer", ratio=1, overflow="fold")
         table.add_column("level", no_wrap=True)
         for name in ("7 d", "30 d", "ratio", "friction", "idle"):
             table.add_column(name, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
+        table.add_column("state", no_wrap=True)
         for one in body["items"]:
             idle = one["investigation_gap_days"]
             table.add_row(
-                words(one["tenant_name"] or one["tenant_id"]),
+                name_of(one, "not bold"),
                 level(one["risk_level"]),
                 number(one["stickiness_7d"]),
                 number(one["stickiness_30d"]),

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ebbtide.domain.time import parse_instant
-
-AS_OF = typer.Option(
-    None, "--as-of", help="As of this moment: 2026-03-12T08:00:00Z, or a date for 00:00 UTC."
-)
-KNOWN_AT = typer.Option(None, "--known-at", help="From what was received by this moment.")
 
 #: A level is always written out too: colour alone says nothing to a pipe or to many eyes.
 LEVEL_STYLES = {
@@ -29,9 +22,10 @@ LEVEL_STYLES = {
 PRIORITY_WORDS = {"immediate": "now", "today": "today", "this_week": "this week"}
 ACTION_WORDS = {"feature_help": "help"}
 PIPE_WIDTH = 100
+TO_PEOPLE = ("call", "email")  # steps that begin with a person
 STALE_AFTER = timedelta(hours=1)  # four slots of the job
+QUIET_AFTER = timedelta(hours=24)  # without any event of anybody: the data stopped, not they
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _PLAIN_BLOCKS = "_.-=+*%#"
 
@@ -62,12 +56,12 @@ def level(name: str | None) -> Text:
     return Text("unknown" if name is None else name.upper(), LEVEL_STYLES.get(name or "", ""))
 
 
-def name_of(customer: dict[str, Any]) -> Text:
+def name_of(customer: dict[str, Any], style: str = "bold") -> Text:
     """The name, with the id where it is another text."""
     name, tenant_id = customer["tenant_name"], customer["tenant_id"]
     if name is None or name == tenant_id:
-        return words(tenant_id, "bold")
-    return words(name, "bold").append(f" ({clean(tenant_id)})", "dim not bold")
+        return words(tenant_id, style)
+    return words(name, style).append(f" ({clean(tenant_id)})", "dim not bold")
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -114,16 +108,61 @@ def columns(widths: Sequence[int | None]) -> Table:
     return table
 
 
-def tell_moment(console: Console, answer: dict[str, Any], *, was_asked: bool) -> None:
-    """Which moment an answer is for, and whether that is worth a second thought."""
-    now = datetime.now(UTC)
+def first_open(customer: dict[str, Any]) -> dict[str, Any] | None:
+    """The first suggested step that nobody has done or dismissed; None when there is none."""
+    steps = customer["interventions"]
+    return next((step for step in steps if step["state"] not in ("done", "dismissed")), None)
+
+
+def contact_of(customer: dict[str, Any], step: dict[str, Any]) -> Text | None:
+    """The first contact, beside a step that speaks to somebody; None when none is known."""
+    if step["intervention_type"] not in TO_PEOPLE or not customer["contacts"]:
+        return None
+    one = customer["contacts"][0]
+    said = ", ".join(text for text in (one["name"], one["role"], one["email"]) if text)
+    return words(said) if said else None
+
+
+def step_state(step: dict[str, Any]) -> str:
+    """How a suggested step stands, in words."""
+    state = str(step["state"])
+    if state == "dismissed" and step.get("dismiss_reason"):
+        return f"dismissed, {str(step['dismiss_reason']).replace('_', ' ')}"
+    if state != "done":
+        return state
+    if step["outcome"] is not None:
+        return f"done, outcome {step['outcome']}"
+    if step["outcome_closes_at"] is None:
+        return "done"
+    return f"done, waiting for the outcome until {moment(step['outcome_closes_at'])}"
+
+
+def tell_moment(
+    console: Console, answer: dict[str, Any], *, was_asked: bool, known_at: str | None
+) -> None:
+    """Which moment an answer is for, and whether that is worth a second thought.
+
+    Args:
+        was_asked: whether somebody asked for that moment; else it is the newest there is.
+        known_at: what was asked for; None shows nothing of it.
+    """
+    now, as_of = datetime.now(UTC), parse_instant(answer["as_of"])
+    newest = answer["freshness"]["newest_event_at"]
+    if newest is not None and as_of - parse_instant(newest) > QUIET_AFTER:
+        console.print(
+            f"No event since {moment(newest)}: these levels may say more about missing data"
+            " than about customers.",
+            style="yellow",
+        )
     text = Text(f"As of {moment(answer['as_of'])}", "dim")
+    if known_at:
+        text.append(f", as known at {moment(answer['known_at'])}")
     if not was_asked:
         text.append(f", {age(answer['as_of'], now)}")
         if not answer["stored"]:
             text.append("; computed now, for no job has run yet")
     console.print(text)
-    is_old = now - parse_instant(answer["as_of"]) > STALE_AFTER
+    is_old = now - as_of > STALE_AFTER
     if not was_asked and answer["stored"] and is_old:
         console.print(
             "The newest result is old. Is the scheduler running? See: ebbtide jobs list",
@@ -131,6 +170,14 @@ def tell_moment(console: Console, answer: dict[str, Any], *, was_asked: bool) ->
         )
 
 
-def as_moment(text: str | None) -> str | None:
-    """A moment as the server reads it; a plain date is its 00:00 UTC."""
-    return f"{text}T00:00:00Z" if text is not None and _DATE.fullmatch(text) else text
+def tell_nobody(console: Console, answer: dict[str, Any], *, was_asked: bool) -> None:
+    """That an answer knows no customer at all, and how a newer one is had."""
+    if was_asked:
+        console.print(f"No customers: no event was known by {moment(answer['as_of'])}.")
+    elif answer["stored"]:
+        console.print(
+            f"No customers in the newest result, of {moment(answer['as_of'])}. If events came in"
+            " since, compute it now: ebbtide jobs run compute-stickiness evaluate-playbooks"
+        )
+    else:
+        console.print("No customers yet: they appear with their first event.")

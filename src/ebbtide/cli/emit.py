@@ -13,6 +13,7 @@ import typer
 
 from ebbtide.catalog.loader import load_catalog
 from ebbtide.cli.door import Connect
+from ebbtide.cli.moments import as_moment
 from ebbtide.cli.output import AS_JSON, console, errors, inert, print_json
 from ebbtide.client.emit_now import emit_now
 from ebbtide.client.errors import DeliveryFailed, EmitterError, InvalidEvent
@@ -27,7 +28,9 @@ def emit_command(connect: Connect) -> Callable[..., None]:
     def emit(
         event_type: str | None = typer.Argument(None, help="Such as EXPORT_GENERATED."),
         tenant: str | None = typer.Option(None, "--tenant", "-t", help="Whose event it is."),
-        at: str | None = typer.Option(None, help="When it happened; now if left out."),
+        at: str | None = typer.Option(
+            None, callback=as_moment, help="When it happened; now if left out."
+        ),
         event_id: str | None = typer.Option(None, "--id", help="Its id; made if left out."),
         user: str | None = typer.Option(None, help="The user's id."),
         session: str | None = typer.Option(None, help="The session's id."),

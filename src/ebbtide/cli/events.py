@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from ebbtide.cli.door import Connect
+from ebbtide.cli.moments import AS_OF, KNOWN_AT
 from ebbtide.cli.output import AS_JSON, console, print_json, print_table
 
 
@@ -16,8 +17,8 @@ def events_command(connect: Connect) -> Callable[..., None]:
     def events(
         tenant: str | None = typer.Option(None, help="Only this tenant."),
         event_type: str | None = typer.Option(None, "--type", help="Only this type."),
-        as_of: str | None = typer.Option(None, help="As of this moment: 2026-03-12T08:00:00Z."),
-        known_at: str | None = typer.Option(None, help="As it was known at this moment."),
+        as_of: str | None = AS_OF,
+        known_at: str | None = KNOWN_AT,
         limit: int = typer.Option(20, min=1, max=1000),
         as_json: bool = AS_JSON,
     ) -> None:

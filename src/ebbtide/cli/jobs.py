@@ -10,6 +10,7 @@ import typer
 
 from ebbtide.catalog.schedule import load_schedules
 from ebbtide.cli.door import CommandError, Connect, Door
+from ebbtide.cli.moments import as_moment
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
 
 EXIT_FAILED = 1
@@ -31,7 +32,9 @@ def jobs_commands(connect: Connect) -> typer.Typer:
     def run(
         names: list[str] = typer.Argument(help="One job or several, such as compute-stickiness."),
         as_of: str | None = typer.Option(
-            None, help="Compute for this moment of the past; now by default."
+            None,
+            callback=as_moment,
+            help="Compute for this moment of the past, or a date for 00:00 UTC; now by default.",
         ),
         as_json: bool = AS_JSON,
     ) -> None:

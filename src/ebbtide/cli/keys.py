@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ebbtide.cli.door import Connect
+from ebbtide.cli.moments import as_moment
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
 
 
@@ -22,7 +23,11 @@ def keys_commands(connect: Connect) -> typer.Typer:
             help="ingest, read, jobs:run, interventions:write or admin; repeat for more.",
         ),
         tenant: str | None = typer.Option(None, help="Bind the key to one tenant."),
-        expires: str | None = typer.Option(None, help="When it ends: 2026-12-31T00:00:00Z."),
+        expires: str | None = typer.Option(
+            None,
+            callback=as_moment,
+            help="When it ends: 2026-12-31T08:00:00Z, or a date for 00:00 UTC.",
+        ),
         as_json: bool = AS_JSON,
     ) -> None:
         """Make a key. Its text is shown this once and stored nowhere.

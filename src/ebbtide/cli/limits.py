@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import typer
-
 from ebbtide.cli.door import Connect
+from ebbtide.cli.moments import AS_OF
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
 
 _STYLES = {"critical": "bold red", "warning": "yellow"}
@@ -18,7 +17,7 @@ def limits_command(connect: Connect) -> Callable[..., None]:
     """The command."""
 
     def limits(
-        as_of: str | None = typer.Option(None, help="For this moment: 2026-03-12T08:00:00Z."),
+        as_of: str | None = AS_OF,
         as_json: bool = AS_JSON,
     ) -> None:
         """Show every resource with its limit, days to it, and how sure they are.

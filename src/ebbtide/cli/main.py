@@ -16,6 +16,7 @@ from ebbtide.cli.door import Connect
 from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
 from ebbtide.cli.import_command import import_command
+from ebbtide.cli.interventions import interventions_commands
 from ebbtide.cli.jobs import jobs_commands
 from ebbtide.cli.keys import keys_commands
 from ebbtide.cli.limits import limits_command
@@ -72,6 +73,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("backfill")(backfill_command(connect))
     app.command("simulate")(simulate)
     app.add_typer(backtest_commands(), name="backtest")
+    app.add_typer(interventions_commands(connect), name="interventions")
     app.add_typer(jobs_commands(connect), name="jobs")
     app.add_typer(keys_commands(connect), name="keys")
     app.add_typer(quarantine_commands(connect), name="quarantine")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import typer
-
 from ebbtide.cli.door import Connect
+from ebbtide.cli.moments import AS_OF, KNOWN_AT
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
 
 _STYLES = {
@@ -22,8 +21,8 @@ def pulse_command(connect: Connect) -> Callable[..., None]:
     """The command."""
 
     def pulse(
-        as_of: str | None = typer.Option(None, help="For this moment: 2026-03-12T08:00:00Z."),
-        known_at: str | None = typer.Option(None, help="As it was known at this moment."),
+        as_of: str | None = AS_OF,
+        known_at: str | None = KNOWN_AT,
         as_json: bool = AS_JSON,
     ) -> None:
         """Show how the business is, why, and what changed since yesterday and last week.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import typer
 
 from ebbtide.catalog.mapping import read_mapping_text
-from ebbtide.cli.door import Connect
+from ebbtide.cli.door import CommandError, Connect, Door
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
+from ebbtide.domain.quarantine import QuarantineStatus
 
 EXIT_NOT_ALL = 2  # some of the rows that were tried still wait
 
@@ -53,7 +55,9 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
 
     @group.command("release")
     def release(
-        ids: list[int] | None = typer.Argument(None, help="Rows to try; all that match if none."),
+        ids: list[int] | None = typer.Argument(
+            None, min=1, help="Rows to try; all that match if none."
+        ),
         reason: str | None = typer.Option(None, help="Only this reason, or its family."),
         tenant: str | None = typer.Option(None, help="Only this tenant."),
         mapping: Path | None = typer.Option(
@@ -77,6 +81,7 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
         if mapping is not None:
             body["mapping"] = asdict(read_mapping_text(mapping))
         with connect() as door:
+            _need_rows(door, ids or ())
             report = door.post(
                 "/v1/quarantine/release",
                 {k: v for k, v in body.items() if v is not None},
@@ -90,11 +95,12 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
 
     @group.command("discard")
     def discard(
-        ids: list[int] = typer.Argument(help="Rows to give up."),
+        ids: list[int] = typer.Argument(min=1, help="Rows to give up."),
         as_json: bool = AS_JSON,
     ) -> None:
         """Mark rows as no events. They stay listed as discarded; nothing is deleted."""
         with connect() as door:
+            _need_rows(door, ids)
             report = door.post("/v1/quarantine/discard", {"ids": ids})
         if as_json:
             print_json(report)
@@ -102,6 +108,29 @@ def quarantine_commands(connect: Connect) -> typer.Typer:
             console.print(f"Discarded {report['discarded']}.")
 
     return group
+
+
+def _need_rows(door: Door, ids: Iterable[int]) -> None:
+    """Refuse before anything is changed when an id is a slip.
+
+    Raises:
+        CommandError: some id is that of no row, whether it waits or not.
+    """
+    missing = [str(one) for one in dict.fromkeys(ids) if not _is_row(door, one)]
+    if missing:
+        raise CommandError(
+            f"no such row in quarantine: {', '.join(missing)}; nothing was changed."
+            " The ids: ebbtide quarantine list"
+        )
+
+
+def _is_row(door: Door, number: int) -> bool:
+    for status in QuarantineStatus:
+        # Pages run downwards from the cursor, so the first row below the next number is the one.
+        page = door.get("/v1/quarantine", status=status.value, cursor=number + 1, limit=1)
+        if any(row["id"] == number for row in page["items"]):
+            return True
+    return False
 
 
 def _print_release(report: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ebbtide.cli.moments import as_moment
 from ebbtide.cli.output import AS_JSON, console, errors, print_json
 from ebbtide.domain.time import format_instant, parse_instant
 from ebbtide.simulate.simulation import simulate as write_story
@@ -19,7 +20,9 @@ def simulate(
     tenants: int = typer.Option(60, min=1, help="How many customers."),
     days: int = typer.Option(45, min=1, help="How many days of history."),
     end: str | None = typer.Option(
-        None, help="Last moment of the history; the last full hour if left out."
+        None,
+        callback=as_moment,
+        help="Last moment of the history; the last full hour if left out.",
     ),
     scale: float = typer.Option(1.0, help="Calls per call of the plain company."),
     out: Path = typer.Option(Path("simulated"), help="Folder to write to."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
@@ -13,19 +13,21 @@ from rich.text import Text
 from ebbtide.cli.door import Connect
 from ebbtide.cli.drawing import (
     ACTION_WORDS,
-    AS_OF,
-    KNOWN_AT,
     PRIORITY_WORDS,
-    as_moment,
     clean,
     columns,
+    contact_of,
+    first_open,
     level,
     name_of,
     page,
     tell_moment,
+    tell_nobody,
     words,
 )
+from ebbtide.cli.moments import AS_OF, KNOWN_AT
 from ebbtide.cli.output import AS_JSON, print_json
+from ebbtide.domain.time import parse_instant
 
 REASONS_MAX = 2  # the list is read in seconds; ``why`` has them all
 
@@ -47,27 +49,29 @@ def today_command(connect: Connect) -> Callable[..., None]:
             body = door.get(
                 "/ops/customers/at-risk",
                 limit=limit,
-                as_of=as_moment(as_of),
-                known_at=as_moment(known_at),
+                as_of=as_of,
+                known_at=known_at,
             )
             everybody = door.get(
                 "/ops/customers",
                 limit=1,
                 as_of=body["as_of"] if as_of or known_at else None,
-                known_at=as_moment(known_at),
+                known_at=known_at,
             )
         if as_json:
             print_json(body)
             return
-        _show(page(), body, everybody["total"], was_asked=bool(as_of or known_at))
+        _show(page(), body, everybody["total"], bool(as_of or known_at), known_at)
 
     return today
 
 
-def _show(console: Console, body: dict[str, Any], num_all: int, *, was_asked: bool) -> None:
-    tell_moment(console, body, was_asked=was_asked)
+def _show(
+    console: Console, body: dict[str, Any], num_all: int, was_asked: bool, known_at: str | None
+) -> None:
+    tell_moment(console, body, was_asked=was_asked, known_at=known_at)
     if not num_all:
-        console.print("No customers yet: they appear with their first event.")
+        tell_nobody(console, body, was_asked=was_asked)
         return
     if not body["items"]:
         console.print(f"Nobody needs a call: {num_all} customers, none at risk.", style="green")
@@ -87,6 +91,14 @@ def _show(console: Console, body: dict[str, Any], num_all: int, *, was_asked: bo
         console.print(
             "\nThe order is a rank for attention, not a probability."
             "  Everything about one: ebbtide why CUSTOMER",
+            style="dim",
+        )
+    numbers = [step["intervention_id"] for one in body["items"] if (step := first_open(one))]
+    answerable = [number for number in numbers if number is not None]
+    if answerable:
+        console.print(
+            f"Done with #{answerable[0]}? Say so: ebbtide interventions done {answerable[0]}"
+            "  (or accept, dismiss)",
             style="dim",
         )
 
@@ -113,14 +125,40 @@ def _customer(place: int, one: dict[str, Any]) -> Any:
         table.add_row("", Text("before", "dim"), words(one["decay_correlation"]))
     elif one["recent_changes"]:
         table.add_row("", Text("changed", "dim"), words("; ".join(one["recent_changes"][:2])))
-    for step in one["interventions"][:1]:
-        done = {"accepted": "taken on", "done": "done", "dismissed": "dismissed"}
-        text = Text(f"{ACTION_WORDS.get(step['intervention_type'], step['intervention_type'])} ")
-        text.append(PRIORITY_WORDS[step["priority"]], "bold")
-        text.append(f": {clean(step['suggested_action'])}", "not bold")
-        if step["state"] in done:
-            text.append(f" ({done[step['state']]})", "green not bold")
-        elif step["intervention_id"] is not None:
-            text.append(f" #{step['intervention_id']}", "dim not bold")
-        table.add_row("", Text("do", "cyan"), text)
+    for label, text in _to_do(one):
+        table.add_row("", Text(label, "cyan"), text)
     return table
+
+
+def _to_do(one: dict[str, Any]) -> Iterator[tuple[str, Text]]:
+    """The first step that is still to be taken, and whom to speak to; else what is waited for."""
+    if not one["interventions"]:
+        return
+    step = first_open(one)
+    if step is None:
+        yield "do", Text(_answered(one["interventions"]), "green")
+        return
+    text = Text(f"{ACTION_WORDS.get(step['intervention_type'], step['intervention_type'])} ")
+    text.append(PRIORITY_WORDS[step["priority"]], "bold")
+    text.append(f": {clean(step['suggested_action'])}", "not bold")
+    if step["state"] == "accepted":
+        text.append(" (taken on)", "green not bold")
+    if step["intervention_id"] is not None:
+        text.append(f" #{step['intervention_id']}", "dim not bold")
+    yield "do", text
+    contact = contact_of(one, step)
+    if contact is not None:
+        yield "contact", contact
+
+
+def _answered(steps: list[dict[str, Any]]) -> str:
+    """What became of steps of which none is open."""
+    done = [step for step in steps if step["state"] == "done"]
+    if not done:
+        return "dismissed; no other step is suggested"
+    waiting = [step for step in done if step["outcome"] is None and step["outcome_closes_at"]]
+    if waiting:
+        until = min(parse_instant(step["outcome_closes_at"]) for step in waiting)
+        return f"done, waiting for the outcome until {until:%Y-%m-%d}"
+    measured = sorted({step["outcome"] for step in done if step["outcome"]})
+    return f"done, outcome {' and '.join(measured)}" if measured else "done"

@@ -10,25 +10,26 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ebbtide.cli.customer_search import find_customer
 from ebbtide.cli.door import Connect
 from ebbtide.cli.drawing import (
     ACTION_WORDS,
-    AS_OF,
-    KNOWN_AT,
     PRIORITY_WORDS,
     age,
-    as_moment,
     bars,
     clean,
     columns,
+    contact_of,
     level,
     moment,
     name_of,
     number,
     page,
+    step_state,
     tell_moment,
     words,
 )
+from ebbtide.cli.moments import AS_OF, KNOWN_AT
 from ebbtide.cli.output import AS_JSON, print_json
 from ebbtide.domain.time import parse_instant
 
@@ -46,7 +47,7 @@ def why_command(connect: Connect) -> Callable[..., None]:
     """The command."""
 
     def why(
-        tenant: str = typer.Argument(help="Its id or UUID."),
+        tenant: str = typer.Argument(help="Its id, UUID or name."),
         metric: str = typer.Option(
             "risk_level", help="Explain this number to the end, such as stickiness_delta."
         ),
@@ -58,10 +59,10 @@ def why_command(connect: Connect) -> Callable[..., None]:
 
         Example: ebbtide why acme-ai --as-of 2026-03-12
         """
-        path = f"/ops/customers/{quote(tenant, safe='')}"
-        moments = {"as_of": as_moment(as_of), "known_at": as_moment(known_at)}
+        moments = {"as_of": as_of, "known_at": known_at}
         with connect() as door:
-            profile = door.get(path, **moments)
+            profile = find_customer(door, tenant, **moments)
+            path = f"/ops/customers/{quote(profile['tenant_id'], safe='')}"
             explained = door.get(
                 f"{path}/explain",
                 metric=metric,
@@ -72,18 +73,18 @@ def why_command(connect: Connect) -> Callable[..., None]:
             print_json({"profile": profile, "explanation": explained})
             return
         console = page()
-        _show(console, profile, was_asked=bool(as_of or known_at))
+        _show(console, profile, bool(as_of or known_at), known_at)
         _explain(console, explained)
 
     return why
 
 
-def _show(console: Console, one: dict[str, Any], *, was_asked: bool) -> None:
+def _show(console: Console, one: dict[str, Any], was_asked: bool, known_at: str | None) -> None:
     risk = one["risk"]
     head = name_of(one).append("  ").append_text(level(risk["risk_level"]))
     head.append(f"  {risk['risk_signal_strength']} of 100", "dim not bold")
     console.print(head)
-    tell_moment(console, one, was_asked=was_asked)
+    tell_moment(console, one, was_asked=was_asked, known_at=known_at)
     console.print(words(_subscription(one)))
     intent = one["intent"]
     still = ", still in its first week" if intent["provisional"] else ""
@@ -219,9 +220,12 @@ def _steps(console: Console, one: dict[str, Any]) -> None:
         kind = ACTION_WORDS.get(step["intervention_type"], step["intervention_type"])
         when = Text(f"{kind} ").append(PRIORITY_WORDS[step["priority"]], "bold")
         said = words(step["suggested_action"])
+        contact = contact_of(one, step)
+        if contact is not None:
+            said.append("\nwith ").append_text(contact)
         said.append(f"\nbecause {clean('; '.join(step['triggering_signals']))}", "dim")
         if step["intervention_id"] is not None:
-            said.append(f"\n#{step['intervention_id']}, {step['state']}", "dim")
+            said.append(f"\n#{step['intervention_id']}, {step_state(step)}", "dim")
         table.add_row(when, said)
     console.print(table)
 
