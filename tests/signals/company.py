@@ -97,7 +97,8 @@ class Company:
 
     def prepare(self, as_of: datetime, refresher: Refresher | None = None) -> Step:
         """Work out a run."""
-        return (refresher or self.refresher).prepare(as_of, run_id=None, computed_at=as_of)
+        at = max(as_of, self.now)
+        return (refresher or self.refresher).prepare(as_of, run_id=None, computed_at=at)
 
     def write(self, step: Step, refresher: Refresher | None = None) -> None:
         """Write it in a transaction of its own."""
