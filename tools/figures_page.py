@@ -76,6 +76,17 @@ _BENCH: list[Row] = [
     ("... on disk, roll-up included", "large_duckdb.store_bytes", _megabytes),
     ("... memory of the idle server", "large_duckdb.rss_idle_bytes", _megabytes),
     ("... seconds to start", "large_duckdb.start_s", "{:.1f} s".format),
+    ("Scores of 1,000 customers: events in the store", "signals.num_events", _times),
+    ("... a tick of all jobs after 1,000 new events", "signals.tick_ms", _milliseconds),
+    ("... everything computed anew", "signals.full_recompute_ms", _milliseconds),
+    ("... `GET /ops/customers/at-risk`, 95 of 100 answers within", "signals_http.at_risk_ms_p95",
+     _milliseconds),
+    ("... the tick, compared, with twice the history", "signals_twice_as_long.tick_ratio", _times),
+    ("... the tick, compared, with twice the events a day", "signals_twice_as_dense.tick_ratio",
+     _times),
+    ("... one SQL statement over a plain table in PostgreSQL",
+     "signals_seed_sql.compute_stickiness_ms", _milliseconds),
+    ("... which is so many ticks", "signals_seed_sql.times_a_tick", _times),
 ]  # fmt: skip
 _KILLS: list[Row] = [
     ("`kill -9` under load", "kills", _times),
