@@ -16,6 +16,7 @@ from ebbtide.domain.tenant import Tenant
 from ebbtide.metrics.compute import MetricTable, compute_metric
 from ebbtide.metrics.lineage import trace_columns
 from ebbtide.signals.change_log import Around
+from ebbtide.signals.current import newest_of
 from ebbtide.signals.customer import Customer
 from ebbtide.signals.explain import OF_USAGE, Derivation, derive
 from ebbtide.signals.facts import DAY, Facts
@@ -189,7 +190,8 @@ class CustomerReader:
             of, last = seen.moment, to_uuid_text(page[-1].tenant_id)
             next_cursor = Place(of.as_of, of.known_at, of.is_stored, last, end).to_text()
         tenants = self._directory(page)
-        return CustomerPage(seen.moment, page, seen.facts, tenants, len(ordered), next_cursor)
+        moment = self._moment_for(meant.tenant_id, seen)
+        return CustomerPage(moment, page, seen.facts, tenants, len(ordered), next_cursor)
 
     def at_risk(
         self,
@@ -215,7 +217,7 @@ class CustomerReader:
         gone = select(everybody, replace(_GONE, tenant_id=tenant_id), "recent")
         to_call, to_miss = seen.now(listed[:limit]), seen.now(gone[:limit])
         return AtRisk(
-            seen.moment,
+            self._moment_for(tenant_id, seen),
             _insights(seen, to_call),
             len(listed),
             to_miss,
@@ -243,7 +245,7 @@ class CustomerReader:
         tenant = self._directory([customer]).get(to_uuid_text(name))
         week_ago = self._snapshots.compute(of.as_of - 7 * DAY, of.asked_known_at, [name])
         return Profile(
-            of,
+            self._moment_for(name, seen),
             _insights(seen, [customer])[0],
             facts,
             next(iter(week_ago.customers.values()), None),
@@ -317,13 +319,29 @@ class CustomerReader:
             for match in one.playbooks:
                 matching[match.playbook_id].append(one.tenant_id)
         if tenant_id is not None:
-            return PlaybookUse(seen.moment, matching, None)
+            return PlaybookUse(self._moment_for(tenant_id, seen), matching, None)
         rows = self._state.interventions.of_playbooks()
         summaries = {
             name: summarise(name, [row for row in rows if row.suggestion.playbook_id == name])
             for name in self.rules.playbooks
         }
         return PlaybookUse(seen.moment, matching, summaries)
+
+    def _moment_for(self, tenant_id: str | None, seen: Snapshot) -> Moment:
+        """The moment with the freshness of what was asked about, and of nobody else."""
+        if tenant_id is None:
+            return seen.moment
+        of, facts = seen.moment, seen.facts.get(to_uuid_text(tenant_id))
+        newest: tuple[datetime | None, datetime | None] = (None, None)
+        if facts is not None:
+            newest = newest_of(
+                self._events,
+                None,
+                of.as_of,
+                known_at=of.asked_known_at,
+                tenants=[facts.tenant_id],
+            )
+        return replace(of, newest_event_at=newest[0], newest_received_at=newest[1])
 
     def _changed_since(
         self, of: Moment, found: Derivation, meant: EventFilter, num_events: int

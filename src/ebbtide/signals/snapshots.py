@@ -63,9 +63,10 @@ class Snapshots:
         at = as_of or known_at
         if at is None:
             head = self._state.scores.head()
-            if head.as_of is not None and not fresh:
+            # Stored facts of a moment still to come are those of a clock that was wrong.
+            if head.as_of is not None and head.as_of <= now and not fresh:
                 return self._current.newest(head)
-            at = head.as_of or now
+            at = min(head.as_of or now, now)
         return self.compute(at, known_at, None if tenant_id is None else [tenant_id])
 
     def again(self, as_of: datetime, known_at: datetime, *, is_stored: bool) -> Snapshot:
