@@ -10,6 +10,7 @@ from ebbtide.catalog.playbook import Success
 from ebbtide.domain.intervention import Intervention
 from ebbtide.domain.time import HOUR
 from ebbtide.jobs.job import Job, JobOutcome, RunContext, Stores
+from ebbtide.signals.current import current_of
 from ebbtide.signals.customer import Customer
 from ebbtide.signals.exact import compare
 from ebbtide.signals.facts import DAY, Facts
@@ -38,6 +39,8 @@ class EvaluatePlaybooks:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._rules = read_rules(stores.catalog)
+        # Held from run to run; without a holder what is in memory would be read anew each time.
+        self._current = current_of(stores.catalog, stores.events, stores.state)
 
     def run(self, context: RunContext) -> JobOutcome:
         """Evaluate at one moment.
