@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from event_engines import chdb_folder, postgres_server, postgres_template
+
+#: One of each for a test process, whichever folder asks: a second one would meet the first.
+__all__ = ["chdb_folder", "postgres_server", "postgres_template"]
+
 if TYPE_CHECKING:
     from postgres_server import PostgresServer
 

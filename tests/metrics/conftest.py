@@ -9,15 +9,7 @@ from typing import Any
 import pytest
 
 from ebbtide.store.events.base import EventStore
-from event_engines import (
-    chdb_folder,
-    chosen_engines,
-    home_of,
-    postgres_server,
-    postgres_template,
-)
-
-__all__ = ["chdb_folder", "engine", "postgres_server", "postgres_template", "store"]
+from event_engines import chosen_engines, home_of
 
 
 @pytest.fixture(scope="session", params=chosen_engines())

@@ -10,9 +10,6 @@ from company import Company
 
 from ebbtide.catalog.loader import load_catalog
 from ebbtide.signals.rules import Rules, read_rules
-from event_engines import chdb_folder, postgres_server, postgres_template
-
-__all__ = ["chdb_folder", "postgres_server", "postgres_template"]
 
 
 @pytest.fixture(scope="session")

@@ -6,22 +6,16 @@ import pytest
 
 from event_engines import (
     ENGINES,
-    chdb_folder,
     empty_home,
     engine,
     home,
-    postgres_server,
-    postgres_template,
     store,
 )
 
 __all__ = [
-    "chdb_folder",
     "empty_home",
     "engine",
     "home",
-    "postgres_server",
-    "postgres_template",
     "store",
 ]
 

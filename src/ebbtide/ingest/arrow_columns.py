@@ -27,7 +27,8 @@ def text_bytes(column: pa.Array) -> npt.NDArray[np.uint8]:
     _, offsets, data = column.buffers()
     if data is None or not len(column):
         return np.zeros(0, np.uint8)
-    bounds = np.frombuffer(offsets, np.int32)
+    # Of a damaged stream the buffer may be longer than its values.
+    bounds = np.frombuffer(offsets, np.int32, column.offset + len(column) + 1)
     first, last = bounds[column.offset], bounds[column.offset + len(column)]
     return np.frombuffer(data, np.uint8)[first:last]
 
