@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
+
 from ebbtide.catalog.loader import Catalog
 from ebbtide.catalog.mapping import SourceMapping
 from ebbtide.domain.quarantine import QuarantineEntry
@@ -14,6 +17,12 @@ from ebbtide.ingest.translate import UNMAPPED, translate
 
 #: Rows that were shown, for want of a better way, in words that nothing may take for values.
 _ONLY_SHOWN = ("invalid_utf8", "invalid_row")
+
+
+def _as_written(text: str) -> float | Decimal:
+    """A number of a row; 1.50 is a decimal with two places, for rules may ask for its text."""
+    number = float(text)
+    return number if "e" in text.lower() or repr(number) == text else Decimal(text)
 
 
 class ImportedRowReader:
@@ -38,6 +47,8 @@ class ImportedRowReader:
         if row is None or entry.reason in _ONLY_SHOWN:
             return Incoming(None, entry.raw, entry.reason)
         kind = None if entry.file is None else kind_of(entry.file)
+        if kind is Kind.PARQUET:
+            row = json.loads(entry.raw, parse_float=_as_written)
         if kind is Kind.CSV:
             row = typed_row(row, self._types_of(mapping, tuple(row)))
         if mapping is not None:
