@@ -55,7 +55,8 @@ def fill_and_free(server: ServerProcess, disk: Path, *, rounds: int = 3) -> dict
     for _ in range(rounds):
         acknowledged += _must_store(server)
         ballast = disk / "ballast"
-        with ballast.open("wb") as out, contextlib.suppress(OSError):
+        # Without a buffer: what is left in one would be written, and fail, when the file closes.
+        with ballast.open("wb", buffering=0) as out, contextlib.suppress(OSError):
             while True:
                 out.write(b"\0" * 65536)
         pending: list[list[dict[str, Any]]] = []

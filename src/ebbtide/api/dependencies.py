@@ -48,7 +48,21 @@ def job_runner(request: Request) -> ApiKey:
     return authorize(services_of(request).authenticator, request, Scope.JOBS_RUN)
 
 
-def _instant(value: object) -> object:
+def _asked(value: object) -> object:
+    # No event is older than that, and windows around the moment must not leave the calendar.
+    moment = _parsed(value)
+    return None if moment is None else max(EPOCH, min(moment, _END))
+
+
+def _stated(value: object) -> object:
+    moment = _parsed(value)
+    if moment is not None and not EPOCH <= moment < _END:
+        # A question about a moment out of reach has an answer; a fact of that date is a mistake.
+        raise ValueError("send a moment from 1970 to 8999")
+    return moment
+
+
+def _parsed(value: object) -> datetime | None:
     if value is None:
         return None
     if isinstance(value, str):
@@ -56,13 +70,8 @@ def _instant(value: object) -> object:
         # 09:00:00 01:00. The error does not repeat the value, as the parser's own would.
         for text in (value, "+".join(value.rsplit(" ", 1))):
             with suppress(ValueError):
-                return _within_reach(parse_instant(text))
+                return parse_instant(text)
     raise ValueError("send a moment with its offset, such as 2026-03-12T08:00:00Z")
-
-
-def _within_reach(moment: datetime) -> datetime:
-    # No event is older than that, and windows around the moment must not leave the calendar.
-    return max(EPOCH, min(moment, _END))
 
 
 def _without_nul(text: str) -> str:
@@ -71,8 +80,10 @@ def _without_nul(text: str) -> str:
     return text
 
 
-#: A moment in a query or body, with its offset.
-Instant = Annotated[datetime | None, BeforeValidator(_instant)]
+#: A moment that a question is about, with its offset; the nearest that can be asked about.
+Instant = Annotated[datetime | None, BeforeValidator(_asked)]
+#: A moment that a body states as a fact, with its offset.
+StatedInstant = Annotated[datetime | None, BeforeValidator(_stated)]
 #: A tenant's id in a body, in any spelling.
 TenantId = Annotated[
     str, Field(min_length=1, max_length=ID_MAX_CHARS), AfterValidator(_without_nul)

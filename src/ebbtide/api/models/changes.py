@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from ebbtide.api.dependencies import Instant, TenantId
+from ebbtide.api.dependencies import StatedInstant, TenantId
 from ebbtide.domain.event import Event
 from ebbtide.domain.time import format_instant
 
@@ -49,7 +49,7 @@ class ChangeBody(BaseModel):
     )
 
     kind: str = Field(description=f"One of {', '.join(KINDS)}.")
-    at: Instant = Field(None, description="When it took effect; now by default.")
+    at: StatedInstant = Field(None, description="When it took effect; now by default.")
     event_id: Words | None = Field(None, description="Makes a retry safe.")
     tenants: list[TenantId] | None = Field(
         None, min_length=1, max_length=1000, description="Whom it touches; everybody by default."

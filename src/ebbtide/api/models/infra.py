@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ebbtide.api.dependencies import Instant
+from ebbtide.api.dependencies import StatedInstant
 from ebbtide.domain.resource import RESOURCE_MAX_CHARS, UNIT_MAX_CHARS, ResourceSample
 from ebbtide.domain.time import format_instant
 from ebbtide.limits.infra import API_GROWTH_WARNING, Infra, Level, ResourceOutlook, Traffic
@@ -45,7 +45,7 @@ class Gauge(BaseModel):
         None, gt=0, le=VALUE_MAX, allow_inf_nan=False, description="Null when there is none."
     )
     unit: Annotated[str, Field(max_length=UNIT_MAX_CHARS), AfterValidator(_printable)] | None = None
-    at: Instant = Field(None, description="When it was read; now by default.")
+    at: StatedInstant = Field(None, description="When it was read; now by default.")
 
 
 class Gauges(BaseModel):

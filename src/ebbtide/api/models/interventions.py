@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ebbtide.api.dependencies import Instant
+from ebbtide.api.dependencies import StatedInstant
 from ebbtide.api.models.from_customer import instant
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.intervention import NOTE_MAX_CHARS, DismissReason, Intervention
@@ -120,7 +120,7 @@ class Done(BaseModel):
         },
     )
 
-    done_at: Instant = Field(None, description="When it was done; without it, now.")
+    done_at: StatedInstant = Field(None, description="When it was done; without it, now.")
     note: str | None = Field(None, max_length=NOTE_MAX_CHARS)
 
 

@@ -14,7 +14,6 @@ from ebbtide.api.services import Services
 from ebbtide.domain.errors import Forbidden, Unprocessable
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.resource import Origin, ResourceSample
-from ebbtide.domain.time import EPOCH
 from ebbtide.limits.infra import read_infra
 
 router = APIRouter(tags=["limits"], route_class=JsonRoute)
@@ -57,8 +56,8 @@ def post_gauges(body: Gauges, house: House, key: Annotated[ApiKey, Depends(write
     samples = []
     for number, one in enumerate(body.gauges):
         at = one.at or now
-        if not EPOCH <= at <= now + CLOCKS_DIFFER:
-            raise Unprocessable(f"gauges.{number}.at lies in the future, or before 1970")
+        if at > now + CLOCKS_DIFFER:
+            raise Unprocessable(f"gauges.{number}.at lies in the future")
         samples.append(
             ResourceSample(one.resource, at, one.used, one.limit, one.unit, Origin.GAUGE)
         )

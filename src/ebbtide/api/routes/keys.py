@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from ebbtide.api.dependencies import Instant, TenantId, admin, services
+from ebbtide.api.dependencies import StatedInstant, TenantId, admin, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.services import Services
 from ebbtide.domain.errors import Unprocessable
@@ -32,7 +32,7 @@ class KeyRequest(BaseModel):
         min_length=1, description="Any of ingest, read, jobs:run, interventions:write, admin."
     )
     tenant_id: TenantId | None = None
-    expires_at: Instant = None
+    expires_at: StatedInstant = None
 
 
 @router.post("/v1/keys", status_code=201, summary="Make a key; its text is shown this once")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from ebbtide.api.any_text import allow_any_text
-from ebbtide.api.dependencies import Instant, admin, reader, services
+from ebbtide.api.dependencies import StatedInstant, admin, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.services import Services
 from ebbtide.domain.errors import NotFound, Unprocessable
@@ -59,8 +59,8 @@ class TenantBody(BaseModel):
     name: str | None = Field(None, max_length=500)
     plan: str | None = Field(None, max_length=200)
     price_usd: Decimal | None = Field(None, ge=0, le=PRICE_USD_MAX, description="Per 30 days.")
-    started: Instant = None
-    cancelled: Instant = None
+    started: StatedInstant = None
+    cancelled: StatedInstant = None
     contacts: list[ContactBody] | None = Field(None, max_length=100)
 
 
