@@ -25,8 +25,8 @@ from typer.testing import CliRunner, Result
 from ebbtide.api.turns import Turns
 from ebbtide.catalog.loader import load_catalog
 from ebbtide.cli.door import CommandError, Door
-from ebbtide.cli.import_command import ServerSink
 from ebbtide.cli.main import build_cli
+from ebbtide.cli.server_sink import ServerSink
 from ebbtide.domain.errors import BadRequest
 from ebbtide.domain.event import Outcome
 from ebbtide.ingest.bulk import BulkLoader, BulkSource, CheckedTable

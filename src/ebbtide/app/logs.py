@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Literal
 
 import structlog
 
 
-def configure_logs() -> None:
-    """Structured lines on standard error: JSON where nobody watches, plain on a terminal."""
+def configure_logs(least: Literal["info", "error"] = "info") -> None:
+    """Structured lines on standard error: JSON where nobody watches, plain on a terminal.
+
+    Args:
+        least: the level below which our own lines are left out.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -23,9 +28,11 @@ def configure_logs() -> None:
         form = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, *form],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        # Standard error as it is when a line is written: whoever runs commands within a process
+        # of his own puts another one there for each.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
     )
     # The server library and others speak through the standard library's logging: a line of
     # theirs must look like ours, or whoever reads the log as JSON stumbles over it.

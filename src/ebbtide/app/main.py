@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
 import typer
 from pydantic import ValidationError
 
 from ebbtide.app.data_dir import check_free, find_server, is_owned
 from ebbtide.app.hint import typed
-from ebbtide.app.logs import configure_logs
 from ebbtide.app.settings import Settings
 from ebbtide.cli.door import Door
 from ebbtide.cli.main import build_cli, run
@@ -67,6 +64,7 @@ def connect(*, may_begin: bool = False) -> Iterator[Door]:
         yield from _open(Door(running.url, running.key, is_running=True))
         return
     from ebbtide.app.house import House
+    from ebbtide.app.logs import configure_logs
     from ebbtide.app.serving import serving_aside
     from ebbtide.app.stores import check_present
 
@@ -74,7 +72,7 @@ def connect(*, may_begin: bool = False) -> Iterator[Door]:
         check_present(settings)
     elif not settings.data_dir.exists():
         errors.print(inert(f"A new data folder: {settings.data_dir.absolute()}"))
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    configure_logs(least="error")
     with House(settings, make_first_key=False) as house, serving_aside(house) as aside:
         yield from _open(Door(aside.url, aside.key, is_running=False))
 
@@ -104,8 +102,10 @@ def serve_command(
     Example: ebbtide serve --data-dir ./data --port 8321
     """
     from ebbtide.app.house import House
+    from ebbtide.app.logs import configure_logs
     from ebbtide.app.serving import bind, serve, url_of
 
+    configure_logs()
     settings = read_settings(host=host, port=port, data_dir=data_dir)
     check_free(settings.data_dir)  # the same port would be taken too, and hide the reason
     listener = bind(settings.host, settings.port)
@@ -125,8 +125,10 @@ def demo_command(
     """Run the server on a simulated sample company; a second start keeps the data."""
     from ebbtide.app.demo import fill
     from ebbtide.app.house import House
+    from ebbtide.app.logs import configure_logs
     from ebbtide.app.serving import bind, serve, url_of
 
+    configure_logs()
     settings = read_settings(port=port, data_dir=data_dir, events_url="", state_url="")
     settings = settings.model_copy(update={"events_url": None, "state_url": None})
     check_free(settings.data_dir)  # the same port would be taken too, and hide the reason
@@ -161,5 +163,4 @@ def _greet(house: House, url: str) -> None:
 
 def main() -> None:
     """Entry point of the command ``ebbtide``."""
-    configure_logs()
     run(build_cli(connect, {"serve": serve_command, "demo": demo_command}))

@@ -11,8 +11,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from ebbtide.cli.moments import as_moment
 from ebbtide.cli.output import AS_JSON, console, errors, print_json
 from ebbtide.domain.time import format_instant, parse_instant
-from ebbtide.simulate.simulation import simulate as write_story
-from ebbtide.simulate.write import write
 
 
 def simulate(
@@ -35,6 +33,10 @@ def simulate(
 
     Example: ebbtide simulate --seed 7 --tenants 60 --days 45 --out simulated
     """
+    # Here, since every other command would wait for them.
+    from ebbtide.simulate.simulation import simulate as write_story
+    from ebbtide.simulate.write import write
+
     try:
         moment = _last_hour() if end is None else parse_instant(end)
         story = write_story(seed, tenants, days, moment, scale)
