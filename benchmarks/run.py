@@ -35,6 +35,10 @@ GOALS = {
 }
 
 
+# After a start the jobs have their turn, and the store gives back what they left in its caches.
+IDLE_AFTER_S = 40.0
+
+
 def send(server: ServerProcess, seconds: float, seed: int, **more: int) -> dict[str, Any]:
     """Load one server from a process beside it."""
     command = [sys.executable, "-m", "benchmarks.load", "--port", str(server.port), "--key", KEY]
@@ -103,7 +107,7 @@ def run_large(folder: Path, num_events: int, quick: bool) -> dict[str, Any]:
     server = ServerProcess(folder)
     start_s = server.start()
     try:
-        time.sleep(5)
+        time.sleep(IDLE_AFTER_S)
         rss = server.rss_bytes()
         size = sum(f.stat().st_size for f in folder.iterdir() if f.name.startswith("events"))
         on_top = http_ingest(server, runs=1 if quick else 3, seconds=5 if quick else 15)

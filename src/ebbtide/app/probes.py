@@ -8,7 +8,6 @@ from ebbtide.app.settings import Settings
 from ebbtide.app.stores import path_of
 from ebbtide.domain.errors import SettingsError
 from ebbtide.limits.disk import DiskProbe, StoreProbe, files_bytes
-from ebbtide.limits.postgres import PostgresProbe
 from ebbtide.limits.probe import Probe
 from ebbtide.limits.redis import RedisProbe
 from ebbtide.store.events.base import EventStore
@@ -33,6 +32,9 @@ def make_probes(settings: Settings, events: EventStore) -> list[Probe]:
         probes.append(StoreProbe("state_store", lambda: files_bytes(file), _folder(file)))
     postgres = _postgres_url(settings)
     if postgres is not None:
+        # Its driver takes 8 MB, which a server without PostgreSQL need not hold.
+        from ebbtide.limits.postgres import PostgresProbe
+
         max_gb = settings.probe_postgres_max_gb
         probes.append(PostgresProbe(postgres, None if max_gb is None else int(max_gb * GB)))
     if settings.probe_redis_url is not None:

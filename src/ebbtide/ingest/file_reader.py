@@ -21,8 +21,6 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
 from ebbtide.domain.errors import ImportFailed
 from ebbtide.ingest.column_types import typed_texts
@@ -355,6 +353,9 @@ class CsvReader(_TextReader):
             odd.append(row)
             return "skip"
 
+        # Here, as with Parquet below: a server imports this module and never reads a file.
+        from pyarrow import csv as pa_csv
+
         block = data if used == len(data) else data[:used]
         try:
             table = pa_csv.read_csv(
@@ -503,6 +504,8 @@ class ParquetReader(FileReader):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        from pyarrow import parquet as pq
+
         try:
             self._file = pq.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:

@@ -48,8 +48,9 @@ FOLD_ROWS = 60_000
 # A commit of at least this many events is summed well enough by itself and needs no folding.
 LARGE_COMMIT_EVENTS = 20_000
 REFOLD_ROWS = 500_000
-# What DuckDB may keep in memory while nobody asks anything.
-RESTING_MEMORY_MB = 48
+# What DuckDB may keep in memory while nobody asks anything, and while the identities are read.
+RESTING_MEMORY_MB = 16
+LOADING_MEMORY_MB = 48
 
 _SUMS = """
     sum(num)::BIGINT, sum(num_cost)::BIGINT, sum(cost_usd)::DECIMAL(38, 10),
@@ -195,7 +196,7 @@ class DuckDBEventStore(EventStore):
             " greatest(0, (SELECT max(change_seq) FROM rollup_folded),"
             " (SELECT max(change_seq) FROM rollup_fresh), (SELECT max(change_seq) FROM erased))"
         ).fetchall()[0]
-        self._limit_memory(RESTING_MEMORY_MB)  # what is read once need not be kept
+        self._limit_memory(LOADING_MEMORY_MB)  # what is read once need not be kept
         try:
             index.load(self._stored_keys(), num_expected=num_events)
         finally:
