@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -255,6 +255,76 @@ def test_the_past_is_shown_as_it_stood(silent: Server) -> None:
 
 
 # -- who may -----------------------------------------------------------------------------------
+
+
+def test_a_past_answer_stays_what_it_was(silent: Server) -> None:
+    """Lists, profiles and playbooks, asked as they were known then, whatever people did since."""
+    paths = (
+        "/ops/customers",
+        "/ops/customers/at-risk",
+        "/ops/customers/acme",
+        "/ops/playbooks",
+        "/ops/interventions",
+    )
+    number = of_playbook(silent, "acme")["intervention_id"]
+    put = silent.admin.put
+
+    def ask(moment: str) -> list[Any]:
+        answers = [read(silent.admin.get(path, as_of=moment, known_at=moment)) for path in paths]
+        return [{**one, "computed_at": None} for one in answers]
+
+    contacts = [{"name": "Ada", "email": "ada@example.com"}]
+    said: list[Callable[[], Answer]] = [
+        lambda: put("/v1/tenants/acme", {"name": "Acme", "price_usd": 49}),
+        lambda: answer(silent, number, "accept", {"note": "mine"}),
+        lambda: put("/v1/tenants/acme", {"name": "Acme & Sons", "contacts": contacts}),
+        lambda: answer(silent, number, "undo"),
+        lambda: answer(silent, number, "dismiss", {"reason": "not_useful"}),
+        lambda: put("/v1/tenants/acme", {"price_usd": 99}),
+        lambda: answer(silent, number, "dismiss", {"reason": "fixed"}),
+    ]
+    then = {}
+    for step in said:
+        moment = format_instant(silent.clock.now)
+        then[moment] = ask(moment)
+        silent.clock.advance(minutes=1)
+        read(step())
+    call(silent, "acme")
+    look(silent, "acme")
+    evaluate(silent)
+    assert {moment: ask(moment) for moment in then} == then
+    # It is not only that nothing is shown of it.
+    profiles = [answers[2] for answers in then.values()]
+    assert [one["tenant_name"] for one in profiles] == [None] + 2 * ["Acme"] + 4 * ["Acme & Sons"]
+    prices = [one["subscription"]["price_usd"] for one in profiles]
+    assert prices == [None, *5 * [49.0], 99.0]
+    steps = [
+        next(step for step in one["interventions"] if step["intervention_id"] == number)
+        for one in profiles
+    ]
+    assert [step["state"] for step in steps] == [
+        "suggested", "suggested", "accepted", "accepted", "suggested", "dismissed", "dismissed",
+    ]  # fmt: skip
+    rows = [
+        next(row for row in answers[4]["items"] if row["intervention_id"] == number)
+        for answers in then.values()
+    ]
+    assert [row["note"] for row in rows] == [None, None, *5 * ["mine"]]
+    assert rows[-1]["dismiss_reason"] == "not_useful"
+    summaries = [
+        next(one for one in answers[3]["items"] if one["id"] == "silent_churn")["summary"]
+        for answers in then.values()
+    ]
+    assert [one["num_dismissed"] for one in summaries] == [0, 0, 0, 0, 0, 1, 1]
+
+
+def test_a_past_profile_shows_no_suggestion_of_later(silent: Server) -> None:
+    number = of_playbook(silent, "acme")["intervention_id"]
+    before = format_instant(NOON - timedelta(hours=1))
+    steps = read(silent.admin.get("/ops/customers/acme", as_of=before))["interventions"]
+    assert steps and all(step["intervention_id"] is None for step in steps)
+    now = read(silent.admin.get("/ops/customers/acme"))["interventions"]
+    assert number in {step["intervention_id"] for step in now}
 
 
 def test_reading_is_not_answering(silent: Server) -> None:

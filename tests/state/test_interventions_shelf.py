@@ -9,11 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from ebbtide.domain.errors import NotFound, WrongState
 from ebbtide.domain.intervention import DismissReason, Effect, Intervention, State, Suggestion
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.interventions import InterventionFilter
+from ebbtide.store.state.tables import INTERVENTION_STEPS
 
 T0 = datetime(2026, 3, 12, 8, 30, 0, 123456, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -80,6 +82,39 @@ def test_every_step_of_a_life_comes_back(store: StateStore) -> None:
     record(store, [dismissed.suggestion])
     found = change(store, lambda one: one.dismiss(DismissReason.USEFUL, T0, "k"))
     assert store.interventions.get(found.id) == found
+
+
+def test_every_moment_of_a_life_can_be_asked_for_again(store: StateStore) -> None:
+    """Also steps that were taken back, reasons and notes that were replaced, and late reports."""
+    record(store, [suggestion()])
+    number = newest(store).id
+    steps: list[Callable[[Intervention, datetime], Intervention]] = [
+        lambda one, at: one.accept(at, "k1", "mine"),
+        lambda one, at: one.undo(at, "k1"),
+        lambda one, at: one.dismiss(DismissReason.NOT_USEFUL, at, "k2"),
+        lambda one, at: one.dismiss(DismissReason.FIXED, at, "k2", "it was fixed"),
+        lambda one, at: one.undo(at, "k2"),
+        lambda one, at: one.do(T0 + DAY, at, "k3", "said on the phone"),  # five days late
+    ]
+    seen = []
+    for day, step in enumerate(steps, 1):
+        seen.append(store.interventions.get(number))
+        at = T0 + day * DAY
+        store.interventions.change(number, lambda one, at=at, step=step: step(one, at))  # type: ignore[misc]
+    seen.append(store.interventions.get(number))
+    record(store, [], [seen[-1].end(T0 + 8 * DAY)], T0 + 8 * DAY)
+    for day, then in enumerate(seen):
+        at = T0 + day * DAY
+        assert store.interventions.get_as_of(number, at) == then
+        assert store.interventions.list_as_of(ANY, at) == [then]
+        assert store.interventions.holding([then.suggestion.key[0]], at) == [then]
+        assert store.interventions.of_playbooks(at) == [then]
+    assert store.interventions.holding(None, T0 + 8 * DAY) == []
+    before = T0 - timedelta(microseconds=1)
+    assert store.interventions.list_as_of(ANY, before) == []
+    assert store.interventions.of_playbooks(before) == []
+    with pytest.raises(NotFound):
+        store.interventions.get_as_of(number, before)
 
 
 def test_the_same_is_open_once(store: StateStore) -> None:
@@ -171,9 +206,12 @@ def test_of_many_who_answer_at_once_each_sees_the_one_before(store: StateStore) 
 
 
 def test_erasing_a_tenant_takes_its_rows(store: StateStore) -> None:
-    record(store, [suggestion("acme"), suggestion("globex")])
+    record(store, [suggestion("globex"), suggestion("acme")])
+    change(store, lambda one: one.accept(T0, "k1", "a note about acme"))
     store.erase_tenant("acme", T0)
     assert [one.tenant_id for one in store.interventions.list_newest(ANY)] == ["globex"]
+    with store._database.read() as connection:
+        assert connection.execute(sa.select(INTERVENTION_STEPS)).all() == []
 
 
 def test_what_was_planned_before_an_erasure_is_not_written_after_it(store: StateStore) -> None:

@@ -19,7 +19,6 @@ import ebbtide
 from ebbtide.domain.errors import MigrationError, SchemaTooNew
 from ebbtide.domain.keys import Scope
 from ebbtide.domain.quarantine import QuarantineEntry
-from ebbtide.domain.tenant import Fact, Origin
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.migrate import VERSION_TABLE, downgrade, migrate, revisions
 from ebbtide.store.state.quarantine import _to_row
@@ -29,6 +28,7 @@ from ebbtide.store.state.tables import (
     ERASURES,
     FACTS_HEAD,
     INCIDENT_ATTRIBUTIONS,
+    INTERVENTION_STEPS,
     INTERVENTIONS,
     JOB_ALERTS,
     JOB_FAILED_TENANTS,
@@ -43,6 +43,8 @@ from ebbtide.store.state.tables import (
     SCORES,
     TENANT_CALLS,
     TENANT_FACTS,
+    TENANT_PASTS,
+    TENANTS,
 )
 
 if TYPE_CHECKING:  # every folder has its own conftest, so it is not imported at run time
@@ -67,6 +69,7 @@ TABLES_FROM = {
         "resource_projections",
         "resource_probes",
     },
+    "0011": {"intervention_steps", "tenant_pasts"},
 }
 
 
@@ -87,8 +90,8 @@ def fill(store: StateStore, revision: str) -> None:
                 table.insert(), {name: row[name] for name in row.keys() & table.columns.keys()}
             )
     if revision >= "0003":
-        store.tenants.put("acme", [Fact("plan", "pro", AT, Origin.API)], AT)
         with store._database.write() as connection:
+            connection.execute(TENANTS.insert(), a_row_of(TENANTS))
             connection.execute(ERASURES.insert(), {"tenant_uuid": "globex", "erased_at": AT})
     if revision >= "0004":
         store.imports.start("k", "a.csv", AT)
@@ -122,6 +125,11 @@ def fill(store: StateStore, revision: str) -> None:
                 RESOURCE_PROJECTIONS,
                 RESOURCE_PROBES,
             ):
+                now = as_it_is(connection, table)
+                connection.execute(now.insert(), a_row_of(now))
+    if revision >= "0011":
+        with store._database.write() as connection:
+            for table in (INTERVENTION_STEPS, TENANT_PASTS):
                 connection.execute(table.insert(), a_row_of(table))
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -28,6 +29,7 @@ from ebbtide.domain.tenant import (
     to_price_usd,
 )
 from ebbtide.store.state.base import StateStore
+from ebbtide.store.state.tables import TENANT_PASTS
 
 AT = datetime(2026, 3, 12, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -225,6 +227,35 @@ def test_an_edit_by_hand_is_kept_whole(store: StateStore) -> None:
     emptied = store.tenants.put("acme", [Fact("contacts", (), AT + DAY, Origin.API)], AT + DAY)
     assert emptied.contacts == ()
     assert emptied.name == put.name
+
+
+def test_an_entry_is_found_as_it_was_known(store: StateStore) -> None:
+    """Names, contacts and what people entered; what events say is read from the events."""
+    uuid = to_uuid_text("acme")
+    told = [
+        [("name", "Acme", Origin.EVENT)],
+        [("plan", "pro", Origin.API), ("price_usd", Decimal("49.50"), Origin.API)],
+        [("contacts", (Contact("Ada", None, "CTO"),), Origin.API)],
+        [("plan", "free", Origin.EVENT)],
+        [("name", None, Origin.API)],
+    ]
+    known = []
+    for day, said in enumerate(told):
+        at = AT + day * DAY
+        store.tenants.put("acme", [Fact(name, value, at, by) for name, value, by in said], at)
+        known.append(store.tenants.get(uuid))
+    for day, then in enumerate(known):
+        found = store.tenants.find([uuid], AT + day * DAY + DAY / 2)
+        assert found == {uuid: then}
+    before = store.tenants.find([uuid], AT - DAY)[uuid]
+    assert (before.name, before.contacts, before.plan) == (None, None, None)
+    assert store.tenants.find([uuid])[uuid] == known[-1]
+    store.tenants.put("acme", [Fact("started_at", AT, AT + 9 * DAY, Origin.EVENT)], AT + 9 * DAY)
+    with store._database.read() as connection:  # what only events say needs no past
+        assert connection.scalar(sa.select(sa.func.count()).select_from(TENANT_PASTS)) == len(told)
+    store.erase_tenant("acme", AT + 9 * DAY)
+    with store._database.read() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(TENANT_PASTS)) == 0
 
 
 def test_many_tenants_at_once_are_listed_by_code_point(store: StateStore) -> None:

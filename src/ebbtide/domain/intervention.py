@@ -231,9 +231,10 @@ class Intervention:
         return replace(self, state=state, ended_at=self.ended_at or at)
 
     def as_it_was(self, at: datetime) -> Intervention | None:
-        """The row as it stood at an earlier moment; None when it was not suggested yet.
+        """What the row's own moments say of an earlier one; None when it was not suggested yet.
 
-        Notes and who changed it last are those of now. A step that was taken back since is gone.
+        A step that was taken back leaves no moment, and a note bears none: give the row as it was
+        before the first step after ``at``.
         """
         if self.suggested_at > at:
             return None

@@ -189,7 +189,7 @@ class CustomerReader:
         if page and end < len(ordered):
             of, last = seen.moment, to_uuid_text(page[-1].tenant_id)
             next_cursor = Place(of.as_of, of.known_at, of.is_stored, last, end).to_text()
-        tenants = self._directory(page)
+        tenants = self._directory(page, seen.moment)
         moment = self._moment_for(meant.tenant_id, seen)
         return CustomerPage(moment, page, seen.facts, tenants, len(ordered), next_cursor)
 
@@ -223,7 +223,7 @@ class CustomerReader:
             to_miss,
             len(gone),
             seen.facts,
-            self._directory([*to_call, *to_miss]),
+            self._directory([*to_call, *to_miss], seen.moment),
         )
 
     def profile(
@@ -242,7 +242,7 @@ class CustomerReader:
         seen = self._snapshots.at(as_of, known_at, tenant_id)
         facts, customer = seen.find(tenant_id)
         of, name = seen.moment, facts.tenant_id
-        tenant = self._directory([customer]).get(to_uuid_text(name))
+        tenant = self._directory([customer], of).get(to_uuid_text(name))
         week_ago = self._snapshots.compute(of.as_of - 7 * DAY, of.asked_known_at, [name])
         return Profile(
             self._moment_for(name, seen),
@@ -250,7 +250,7 @@ class CustomerReader:
             facts,
             next(iter(week_ago.customers.values()), None),
             self._usage(of, name),
-            self._subscription(of, name, tenant),
+            self._subscription(of, name),
             self._timeline(of, facts),
             tenant,
         )
@@ -304,7 +304,7 @@ class CustomerReader:
         known_at: datetime | None = None,
         tenant_id: str | None = None,
     ) -> PlaybookUse:
-        """How each playbook is used.
+        """How each playbook is used, and what had come of it by the moment.
 
         Args:
             tenant_id: only this one is looked at, and nothing is summed up; None means all.
@@ -320,7 +320,8 @@ class CustomerReader:
                 matching[match.playbook_id].append(one.tenant_id)
         if tenant_id is not None:
             return PlaybookUse(self._moment_for(tenant_id, seen), matching, None)
-        rows = self._state.interventions.of_playbooks()
+        at = min((one for one in (as_of, known_at) if one is not None), default=None)
+        rows = self._state.interventions.of_playbooks(at)
         summaries = {
             name: summarise(name, [row for row in rows if row.suggestion.playbook_id == name])
             for name in self.rules.playbooks
@@ -389,7 +390,7 @@ class CustomerReader:
         counts = [Count(*one) for one in zip(*columns, strict=True)]
         return timeline(counts, facts, of.as_of)
 
-    def _subscription(self, of: Moment, tenant_id: str, tenant: Tenant | None) -> Subscription:
+    def _subscription(self, of: Moment, tenant_id: str) -> Subscription:
         meant = EventFilter(
             tenant_id,
             as_of=of.as_of,
@@ -397,10 +398,14 @@ class CustomerReader:
             event_types=(STARTED, CANCELLED),
         )
         events = read_events(self._events, meant, limit=_SUBSCRIPTION_EVENTS_MAX).events
-        return subscription_of(events, tenant, of.as_of)
+        # What people enter holds from then on, so a price of later says nothing about the moment.
+        uuid = to_uuid_text(tenant_id)
+        entered = self._state.tenants.find([uuid], min(of.as_of, of.known_at))
+        return subscription_of(events, entered.get(uuid), of.as_of)
 
-    def _directory(self, customers: Iterable[Customer]) -> dict[str, Tenant]:
-        return self._state.tenants.find({to_uuid_text(one.tenant_id) for one in customers})
+    def _directory(self, customers: Iterable[Customer], of: Moment) -> dict[str, Tenant]:
+        uuids = {to_uuid_text(one.tenant_id) for one in customers}
+        return self._state.tenants.find(uuids, of.asked_known_at)
 
 
 def _insights(seen: Snapshot, customers: Sequence[Customer]) -> list[Insight]:

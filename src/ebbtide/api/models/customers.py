@@ -96,7 +96,7 @@ class CustomerSegment(_Strict):
 
     tenant_id: str
     tenant_uuid: str
-    tenant_name: str | None = Field(description="From the directory, as it is today.")
+    tenant_name: str | None = Field(description="From the directory, as it was known at known_at.")
     status: str = Field(description="active, churned (cancelled) or gone (no event for 30 days).")
     paying: str = Field(description="yes, no or unknown.")
     first_action: str | None
@@ -190,7 +190,7 @@ class CustomerAtRisk(_Strict):
     tenant_uuid: str
     tenant_name: str | None
     contacts: list[dict[str, str | None]] | None = Field(
-        description="From the directory, as it is today; null: nobody said."
+        description="From the directory, as it was known at known_at; null: nobody said."
     )
     risk_level: str = Field(description="critical, high or medium.")
     risk_signal_strength: int = Field(description="0 to 100, a rank for attention.")

@@ -131,9 +131,11 @@ class PlaybookDetail(_Strict):
     success_within_days: int
     notes: str
     false_positives: list[str]
-    matching: list[str] = Field(description="Customers that match now, worst first.")
+    matching: list[str] = Field(description="Customers that match at the moment, worst first.")
     num_matching: int
-    summary: PlaybookSummary | None = Field(description="Null for a key bound to one tenant.")
+    summary: PlaybookSummary | None = Field(
+        description="Of all time up to the moment; null for a key bound to one tenant."
+    )
 
 
 class PlaybookList(Answer):

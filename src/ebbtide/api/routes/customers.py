@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -105,7 +106,7 @@ def list_at_risk(
     """
     found = house.customers.at_risk(limit, as_of=as_of, known_at=known_at, tenant_id=key.tenant_id)
     listed = {to_uuid_text(insight.customer.tenant_id) for insight in found.insights}
-    rows = show.rows_by_key(house.state.interventions.holding(listed))
+    rows = show.rows_by_key(house.state.interventions.holding(listed, earlier(as_of, known_at)))
     return shown.AtRiskList(
         **show.moment(found.moment),
         items=[
@@ -156,8 +157,16 @@ def get_customer(
     _own(key, tenant_id)
     found = house.customers.profile(tenant_id, as_of=as_of, known_at=known_at)
     mine = {to_uuid_text(tenant_id)}
-    rows = show.rows_by_key(house.state.interventions.holding(mine))
+    rows = show.rows_by_key(house.state.interventions.holding(mine, earlier(as_of, known_at)))
     return show.profile(found, rows, is_bound=key.tenant_id is not None)
+
+
+def earlier(as_of: datetime | None, known_at: datetime | None) -> datetime | None:
+    """The moment at which interventions are shown as they stood; None means now.
+
+    A step is known when it is recorded, so the earlier of both moments decides.
+    """
+    return min((one for one in (as_of, known_at) if one is not None), default=None)
 
 
 def _own(key: ApiKey, tenant_id: str) -> None:

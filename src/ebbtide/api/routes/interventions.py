@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -18,7 +17,7 @@ from ebbtide.api.models.interventions import (
     InterventionShown,
     shown,
 )
-from ebbtide.api.routes.customers import AsOf, KnownAt
+from ebbtide.api.routes.customers import AsOf, KnownAt, earlier
 from ebbtide.api.services import Services
 from ebbtide.domain.errors import NotFound
 from ebbtide.domain.intervention import Intervention, State
@@ -54,7 +53,7 @@ def list_interventions(
             return InterventionPage(items=[], total=0, next_cursor=None)
         tenant_id = key.tenant_id
     meant = InterventionFilter(tenant_id, None if state is None else (state,), playbook, is_open)
-    shelf, at = house.state.interventions, _earlier(as_of, known_at)
+    shelf, at = house.state.interventions, earlier(as_of, known_at)
     if at is None:
         rows = shelf.list_newest(meant, before=cursor, limit=limit + 1)
     else:
@@ -75,12 +74,9 @@ def get_intervention(
     known_at: KnownAt = None,
 ) -> InterventionShown:
     """What was suggested, why, and what became of it, up to now or as it stood at a moment."""
-    row = _own(key, house.state.interventions.get(intervention_id))
-    at = _earlier(as_of, known_at)
-    was = row if at is None else row.as_it_was(at)
-    if was is None:
-        raise NotFound("there was no such intervention yet")
-    return shown(was)
+    shelf, at = house.state.interventions, earlier(as_of, known_at)
+    row = _own(key, shelf.get(intervention_id))
+    return shown(row if at is None else shelf.get_as_of(intervention_id, at))
 
 
 @router.post("/ops/interventions/{intervention_id}/accept", summary="Take it on")
@@ -127,11 +123,6 @@ def undo(intervention_id: int, house: House, key: Intervener) -> InterventionSho
     """Undo an acceptance, a dismissal, or that it was done as long as nothing is measured."""
     now = house.clock()
     return _change(house, key, intervention_id, lambda one: one.undo(now, key.key_id))
-
-
-def _earlier(as_of: datetime | None, known_at: datetime | None) -> datetime | None:
-    """A step is known when it is taken, so the earlier of both moments decides."""
-    return min((one for one in (as_of, known_at) if one is not None), default=None)
 
 
 def _change(

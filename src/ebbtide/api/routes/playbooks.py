@@ -25,7 +25,7 @@ Reader = Annotated[ApiKey, Depends(reader)]
 def list_playbooks(
     house: House, key: Reader, as_of: AsOf = None, known_at: KnownAt = None
 ) -> PlaybookList:
-    """Each with the customers that match at the moment; summaries are of all time."""
+    """Each with the customers that match at the moment; summaries are of all time up to it."""
     found = house.customers.playbooks(as_of=as_of, known_at=known_at, tenant_id=key.tenant_id)
     return PlaybookList(
         **moment(found.moment),

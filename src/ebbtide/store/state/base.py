@@ -29,9 +29,11 @@ from ebbtide.store.state.tables import (
     API_KEYS,
     ERASURES,
     INCIDENT_ATTRIBUTIONS,
+    INTERVENTION_STEPS,
     INTERVENTIONS,
     JOB_FAILED_TENANTS,
     QUARANTINE,
+    TENANT_PASTS,
     TENANTS,
 )
 from ebbtide.store.state.tenants import Tenants
@@ -112,13 +114,14 @@ class StateStore:
             ]
             connection.execute(sa.delete(API_KEYS).where(API_KEYS.c.key_id.in_(bound)))
             rows = connection.execute(sa.delete(QUARANTINE).where(QUARANTINE.c.tenant_uuid == uuid))
-            connection.execute(
-                sa.delete(JOB_FAILED_TENANTS).where(JOB_FAILED_TENANTS.c.tenant_uuid == uuid)
-            )
-            connection.execute(sa.delete(INTERVENTIONS).where(INTERVENTIONS.c.tenant_uuid == uuid))
-            connection.execute(
-                sa.delete(INCIDENT_ATTRIBUTIONS).where(INCIDENT_ATTRIBUTIONS.c.tenant_uuid == uuid)
-            )
+            for table in (
+                JOB_FAILED_TENANTS,
+                INTERVENTION_STEPS,
+                INTERVENTIONS,
+                INCIDENT_ATTRIBUTIONS,
+                TENANT_PASTS,
+            ):
+                connection.execute(sa.delete(table).where(table.c.tenant_uuid == uuid))
             forget(connection, self._database, uuid)
             connection.execute(sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == uuid))
             connection.execute(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,7 +22,12 @@ from ebbtide.domain.intervention import (
 )
 from ebbtide.domain.time import format_instant, parse_instant
 from ebbtide.store.state.database import Database, Transaction
-from ebbtide.store.state.tables import ERASURES, INTERVENTIONS, SETTINGS
+from ebbtide.store.state.tables import (
+    ERASURES,
+    INTERVENTION_STEPS,
+    INTERVENTIONS,
+    SETTINGS,
+)
 
 ID_MAX = 2**63 - 1
 _SCANNED = 1000  # rows that are looked at together for an earlier moment
@@ -59,6 +65,18 @@ class Interventions:
         with self._database.read() as connection:
             return _get(connection, intervention_id)
 
+    def get_as_of(self, intervention_id: int, at: datetime) -> Intervention:
+        """One row as it stood at an earlier moment.
+
+        Raises:
+            NotFound: there was none with this id yet.
+        """
+        with self._database.read() as connection:
+            rows = _as_they_were(connection, [_get(connection, intervention_id)], at)
+        if not rows:
+            raise NotFound("there was no such intervention yet")
+        return rows[0]
+
     def list_newest(
         self, meant: InterventionFilter, *, before: int | None = None, limit: int = 100
     ) -> list[Intervention]:
@@ -91,10 +109,8 @@ class Interventions:
         found: list[Intervention] = []
         while len(found) < limit:
             rows = self.list_newest(anything, before=before, limit=_SCANNED)
-            for row in rows:
-                was = row.as_it_was(at)
-                if was is not None and meant.takes(was):
-                    found.append(was)
+            with self._database.read() as connection:
+                found += [one for one in _as_they_were(connection, rows, at) if meant.takes(one)]
             if len(rows) < _SCANNED:
                 break
             before = rows[-1].id
@@ -106,24 +122,33 @@ class Interventions:
         with self._database.read() as connection:
             return int(connection.scalar(query) or 0)
 
-    def holding(self, tenant_uuids: Collection[str] | None = None) -> list[Intervention]:
+    def holding(
+        self, tenant_uuids: Collection[str] | None = None, at: datetime | None = None
+    ) -> list[Intervention]:
         """Rows whose reason held when it was last looked at, oldest first.
 
         Args:
             tenant_uuids: only of these, a page of them at most; None means all.
+            at: as all of that stood at this earlier moment; None means now.
         """
         holds: sa.ColumnElement[bool] = INTERVENTIONS.c.ended_at.is_(None)
+        if at is not None:
+            holds = sa.or_(holds, INTERVENTIONS.c.ended_at > at)
         if tenant_uuids is not None:
             holds = sa.and_(INTERVENTIONS.c.tenant_uuid.in_(sorted(tenant_uuids)), holds)
-        return self._all(holds)
+        return self._all(holds, at)
 
     def unmeasured(self) -> list[Intervention]:
         """Rows of playbooks of which a window is still open, oldest first."""
         return self._all(INTERVENTIONS.c.is_measured.is_(False))
 
-    def of_playbooks(self) -> list[Intervention]:
-        """Every row of any playbook, oldest first: what summaries are made of."""
-        return self._all(INTERVENTIONS.c.playbook_id.is_not(None))
+    def of_playbooks(self, at: datetime | None = None) -> list[Intervention]:
+        """Every row of any playbook, oldest first: what summaries are made of.
+
+        Args:
+            at: as they stood at this earlier moment; None means now.
+        """
+        return self._all(INTERVENTIONS.c.playbook_id.is_not(None), at)
 
     def evaluated_at(self) -> datetime | None:
         """The newest moment that was evaluated; None before the first."""
@@ -148,6 +173,12 @@ class Interventions:
             if after.is_open and not before.is_open and _open_ones(connection, after):
                 raise WrongState("the same was suggested again since, and that is open")
             if after != before:
+                assert after.changed_at is not None  # every step says when it was taken
+                past = {"tenant_uuid": to_uuid_text(before.tenant_id), "before": _to_past(before)}
+                connection.execute(
+                    sa.insert(INTERVENTION_STEPS),
+                    {"intervention_id": before.id, "recorded_at": after.changed_at} | past,
+                )
                 save(connection, [after])
         return after
 
@@ -202,10 +233,15 @@ class Interventions:
             num_added += added is not None
         return num_added
 
-    def _all(self, condition: sa.ColumnElement[bool]) -> list[Intervention]:
+    def _all(
+        self, condition: sa.ColumnElement[bool], at: datetime | None = None
+    ) -> list[Intervention]:
+        if at is not None:
+            condition = sa.and_(condition, INTERVENTIONS.c.suggested_at <= at)
         query = sa.select(INTERVENTIONS).where(condition).order_by(INTERVENTIONS.c.id)
         with self._database.read() as connection:
-            return [_from_row(row) for row in connection.execute(query)]
+            rows = [_from_row(row) for row in connection.execute(query)]
+            return rows if at is None else _as_they_were(connection, rows, at)
 
 
 def merge(now: Intervention, seen: Intervention) -> Intervention:
@@ -309,6 +345,50 @@ _OF_ROW = (
 )
 
 
+#: What a step may change, by the same name in the row and in the JSON of its past.
+_OF_PAST = _OF_ROW[2:]
+_MOMENTS = frozenset(name for name in _OF_PAST if name.endswith("_at"))
+
+
+def _as_they_were(
+    connection: sa.Connection, rows: Sequence[Intervention], at: datetime
+) -> list[Intervention]:
+    """Rows as they stood at an earlier moment, in the same order; those made later are left out."""
+    table = INTERVENTION_STEPS.c
+    pasts: dict[int, str] = {}
+    for start in range(0, len(rows), _SCANNED):
+        ids = [row.id for row in rows[start : start + _SCANNED]]
+        query = (
+            sa.select(table.intervention_id, table.before)
+            .where(table.intervention_id.in_(ids), table.recorded_at > at)
+            .order_by(table.id.desc())  # so that the first step after the moment stays
+        )
+        pasts.update((row.intervention_id, row.before) for row in connection.execute(query))
+    stood = [_from_past(row, pasts[row.id]) if row.id in pasts else row for row in rows]
+    return [was for row in stood if (was := row.as_it_was(at)) is not None]
+
+
+def _to_past(one: Intervention) -> str:
+    values = {name: getattr(one, name) for name in _OF_PAST}
+    return json.dumps(
+        {
+            name: format_instant(value) if isinstance(value, datetime) else value
+            for name, value in values.items()
+            if value is not None
+        },
+        ensure_ascii=False,
+    )
+
+
+def _from_past(row: Intervention, text: str) -> Intervention:
+    said = json.loads(text)
+    values = {
+        name: parse_instant(said[name]) if name in _MOMENTS and name in said else said.get(name)
+        for name in _OF_PAST
+    }
+    return replace(row, **_in_words(values))
+
+
 def _to_row(one: Intervention) -> dict[str, Any]:
     said = one.suggestion
     return (
@@ -327,18 +407,24 @@ def _to_row(one: Intervention) -> dict[str, Any]:
 def _from_row(row: sa.Row[Any]) -> Intervention:
     known = row._mapping
     values = {name: known[name] for name in _OF_ROW}
-    for name, kind in (
-        ("state", State),
-        ("dismiss_reason", DismissReason),
-        ("effect", Effect),
-        ("alone_effect", Effect),
-    ):
-        values[name] = None if values[name] is None else kind(values[name])
     return Intervention(
         suggestion=Suggestion(
             **{name: known[name] for name in _OF_SUGGESTION},
             triggering_signals=tuple(json.loads(row.triggering_signals)),
             evidence=json.loads(row.evidence),
         ),
-        **values,
+        **_in_words(values),
     )
+
+
+def _in_words(values: dict[str, Any]) -> dict[str, Any]:
+    """Stored texts as the words that they stand for."""
+    kinds: dict[str, type[StrEnum]] = {
+        "state": State,
+        "dismiss_reason": DismissReason,
+        "effect": Effect,
+        "alone_effect": Effect,
+    }
+    return values | {
+        name: None if values[name] is None else kind(values[name]) for name, kind in kinds.items()
+    }

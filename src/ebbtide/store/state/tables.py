@@ -87,6 +87,17 @@ TENANTS = sa.Table(
     sa.Column("provenance", sa.Text, nullable=False),
 )
 
+#: Directory entries as they were before what people said of them changed. ``before`` is JSON.
+TENANT_PASTS = sa.Table(
+    "tenant_pasts",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.Column("before", sa.Text, nullable=False),
+)
+sa.Index("tenant_pasts_tenant", TENANT_PASTS.c.tenant_uuid, TENANT_PASTS.c.recorded_at)
+
 #: Tenants whose data was erased for good; only the UUID is left of them.
 ERASURES = sa.Table(
     "erasures",
@@ -354,6 +365,24 @@ INTERVENTIONS_ONE_OPEN = sa.Index(
 )
 sa.Index("interventions_tenant", INTERVENTIONS.c.tenant_uuid, INTERVENTIONS.c.id)
 
+#: Interventions as they were before each step of a person, for questions about an earlier moment.
+#: ``before`` is JSON. What time does needs none of this: it bears its own moment.
+INTERVENTION_STEPS = sa.Table(
+    "intervention_steps",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("intervention_id", sa.BigInteger, nullable=False),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("recorded_at", Instant, nullable=False),
+    sa.Column("before", sa.Text, nullable=False),
+)
+sa.Index(
+    "intervention_steps_row",
+    INTERVENTION_STEPS.c.intervention_id,
+    INTERVENTION_STEPS.c.recorded_at,
+)
+sa.Index("intervention_steps_tenant", INTERVENTION_STEPS.c.tenant_uuid)
+
 #: Thresholds of the pulse that somebody changed; the newest row of a name holds. ``than`` is an
 #: exact fraction as text. ``is_default``: from then on the definition holds again, and the
 #: other values are empty.
@@ -403,7 +432,7 @@ RESOURCES = sa.Table(
     sa.Column("origin", sa.Text, nullable=False),
 )
 
-#: Every sample of every resource.
+#: Every sample of every resource. ``received_at`` is empty where it came at its own moment.
 RESOURCE_SAMPLES = sa.Table(
     "resource_samples",
     METADATA,
@@ -413,6 +442,7 @@ RESOURCE_SAMPLES = sa.Table(
     sa.Column("limit_value", sa.Double),
     sa.Column("unit", sa.Text),
     sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("received_at", Instant),
 )
 
 #: Lines that resources crossed: their warning share, and their limit.

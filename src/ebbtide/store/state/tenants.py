@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from ebbtide.domain.quarantine import printable
 from ebbtide.domain.tenant import Contact, Fact, Origin, Provenance, Sighting, Tenant
 from ebbtide.domain.time import format_instant, parse_instant
 from ebbtide.store.state.database import Database
-from ebbtide.store.state.tables import ERASURES, TENANTS
+from ebbtide.store.state.tables import ERASURES, TENANT_PASTS, TENANTS
 
 _UUIDS_PER_QUERY = 10_000  # below the number of parameters that either engine takes
 
@@ -65,7 +65,7 @@ class Tenants:
                     for uuid in uuids
                 ],
             )
-            _apply(connection, {uuid: seen[uuid].facts for uuid in uuids if seen[uuid].facts})
+            _apply(connection, {uuid: seen[uuid] for uuid in uuids if seen[uuid].facts})
             return _spellings(connection, uuids)
 
     def put(self, tenant_id: str, facts: Iterable[Fact], at: datetime) -> Tenant:
@@ -93,13 +93,24 @@ class Tenants:
             raise NotFound("the directory does not know this tenant")
         return _from_row(row)
 
-    def find(self, tenant_uuids: Collection[str]) -> dict[str, Tenant]:
-        """The entries of some tenants by UUID; one that the directory does not know is left out."""
+    def find(
+        self, tenant_uuids: Collection[str], known_at: datetime | None = None
+    ) -> dict[str, Tenant]:
+        """The entries of some tenants by UUID; one that the directory does not know is left out.
+
+        Args:
+            known_at: with the name, the contacts, and the plan and price that people had entered
+                by then; None means now.
+        """
         found: dict[str, Tenant] = {}
         with self._database.read() as connection:
             for part in _slices(sorted(tenant_uuids)):
                 query = sa.select(TENANTS).where(TENANTS.c.tenant_uuid.in_(part))
-                found.update((row.tenant_uuid, _from_row(row)) for row in connection.execute(query))
+                rows = [_from_row(row) for row in connection.execute(query)]
+                pasts = {} if known_at is None else _pasts(connection, part, known_at)
+                for one in rows:
+                    past = pasts.get(one.tenant_uuid)
+                    found[one.tenant_uuid] = one if past is None else _from_past(one, past)
         return found
 
     def list(self, *, after: str | None = None, limit: int = 100) -> list[Tenant]:
@@ -125,9 +136,11 @@ class Tenants:
 
     def delete(self, tenant_uuid: str) -> bool:
         """Drop a tenant's entry, not its events; returns whether there was one."""
-        query = sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == to_uuid_text(tenant_uuid))
+        uuid = to_uuid_text(tenant_uuid)
         with self._database.write() as connection:
-            return connection.execute(query).rowcount > 0
+            connection.execute(sa.delete(TENANT_PASTS).where(TENANT_PASTS.c.tenant_uuid == uuid))
+            dropped = connection.execute(sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == uuid))
+            return dropped.rowcount > 0
 
     def erased_at(self, tenant_uuid: str) -> datetime | None:
         """When this tenant's data was last erased; None when it never was."""
@@ -160,24 +173,60 @@ def _merge(sightings: Iterable[Sighting]) -> dict[str, Sighting]:
     return merged
 
 
-def _apply(connection: sa.Connection, facts: Mapping[str, Iterable[Fact]]) -> None:
+def _apply(connection: sa.Connection, sightings: Mapping[str, Sighting]) -> None:
     """Settle new facts with the known ones.
 
     No other transaction comes between reading and writing: the caller's upsert has locked the
     rows, also those that it left as they were.
     """
-    for part in _slices(list(facts)):
+    for part in _slices(list(sightings)):
         query = sa.select(TENANTS).where(TENANTS.c.tenant_uuid.in_(part))
         known = [_from_row(row) for row in connection.execute(query)]
-        settled = [tenant.with_facts(facts[tenant.tenant_uuid]) for tenant in known]
-        changes = [
-            {"uuid": new.tenant_uuid, **_facts_to_row(new)}
-            for old, new in zip(known, settled, strict=True)
-            if new != old
+        changed = [
+            (old, new)
+            for old in known
+            if (new := old.with_facts(sightings[old.tenant_uuid].facts)) != old
         ]
-        if changes:
+        if changed:
             update = sa.update(TENANTS).where(TENANTS.c.tenant_uuid == sa.bindparam("uuid"))
-            connection.execute(update, changes)
+            connection.execute(
+                update, [{"uuid": new.tenant_uuid, **_facts_to_row(new)} for _, new in changed]
+            )
+        pasts = [old for old, new in changed if _said(old) != _said(new)]
+        if pasts:
+            connection.execute(
+                sa.insert(TENANT_PASTS),
+                [
+                    {
+                        "tenant_uuid": old.tenant_uuid,
+                        "recorded_at": sightings[old.tenant_uuid].seen_at,
+                        "before": _to_past(old),
+                    }
+                    for old in pasts
+                ],
+            )
+
+
+def _said(tenant: Tenant) -> tuple[Any, ...]:
+    """What an answer about an earlier moment takes from the directory and not from events."""
+    by_hand = [
+        (getattr(tenant, name), said)
+        for name in ("plan", "price_usd")
+        if (said := tenant.provenance.get(name)) is not None and said.origin is Origin.API
+    ]
+    return tenant.name, tenant.contacts, by_hand
+
+
+def _pasts(connection: sa.Connection, uuids: Sequence[str], known_at: datetime) -> dict[str, str]:
+    """What entries were at a moment, as far as they have changed since, by tenant UUID."""
+    table = TENANT_PASTS.c
+    query = (
+        sa.select(table.tenant_uuid, table.before)
+        .where(table.tenant_uuid.in_(uuids), table.recorded_at > known_at)
+        # The first change after the moment is the last one read, and stays.
+        .order_by(table.recorded_at.desc(), table.id.desc())
+    )
+    return {row.tenant_uuid: row.before for row in connection.execute(query)}
 
 
 def _spellings(connection: sa.Connection, tenant_uuids: Sequence[str]) -> dict[str, str]:
@@ -209,20 +258,51 @@ def _facts_to_row(tenant: Tenant) -> dict[str, Any]:
     }
 
 
+def _to_past(tenant: Tenant) -> str:
+    row = _facts_to_row(tenant)
+    return json.dumps(
+        {name: row[name] for name in ("name", "plan", "price_usd", "contacts", "provenance")},
+        ensure_ascii=False,
+    )
+
+
+def _from_past(tenant: Tenant, text: str) -> Tenant:
+    said = json.loads(text)
+    return replace(
+        tenant,
+        name=said["name"],
+        plan=said["plan"],
+        price_usd=_price(said["price_usd"]),
+        contacts=_contacts(said["contacts"]),
+        provenance=_provenance(said["provenance"]),
+    )
+
+
 def _from_row(row: sa.Row[Any]) -> Tenant:
-    contacts = None if row.contacts is None else json.loads(row.contacts)
     return Tenant(
         tenant_uuid=row.tenant_uuid,
         tenant_id=row.tenant_id,
         first_seen_at=row.first_seen_at,
         name=row.name,
         plan=row.plan,
-        price_usd=None if row.price_usd is None else Decimal(row.price_usd),
+        price_usd=_price(row.price_usd),
         started_at=row.started_at,
         cancelled_at=row.cancelled_at,
-        contacts=None if contacts is None else tuple(Contact(**one) for one in contacts),
-        provenance={
-            name: Provenance(Origin(origin), parse_instant(at))
-            for name, (origin, at) in json.loads(row.provenance).items()
-        },
+        contacts=_contacts(row.contacts),
+        provenance=_provenance(row.provenance),
     )
+
+
+def _price(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _contacts(text: str | None) -> tuple[Contact, ...] | None:
+    return None if text is None else tuple(Contact(**one) for one in json.loads(text))
+
+
+def _provenance(text: str) -> dict[str, Provenance]:
+    return {
+        name: Provenance(Origin(origin), parse_instant(at))
+        for name, (origin, at) in json.loads(text).items()
+    }
