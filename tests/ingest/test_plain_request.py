@@ -15,12 +15,13 @@ from ebbtide.domain.errors import BadRequest
 from ebbtide.domain.event import Event
 from ebbtide.ingest.decode import Records, decode_events
 from ebbtide.ingest.plain_request import PlainRequest, PlainRequests
+from ebbtide.ingest.token_cost import TokenPrices
 from ebbtide.ingest.validate import Validator
 from ebbtide.store.events.base import to_batch
 
 NOW = datetime(2026, 3, 12, 8, tzinfo=UTC)
 UUID = "019b1237-b780-71fd-a09b-a4f60b384ba6"
-VALIDATOR = Validator(load_catalog())
+VALIDATOR = Validator(load_catalog(), TokenPrices())
 PLAIN = PlainRequests(VALIDATOR)
 
 
@@ -64,6 +65,9 @@ ORDINARY = [
     event(cost_usd=1234567.8912345678, source="proxy"),
     event(cost_usd=0, metadata={}),
     event(cost_usd=None, metadata={"cost_usd": 0.25, "note": {"deep": [1, None]}}),
+    event(cost_usd=None),
+    event(cost_usd=None, metadata={"model": "nobody", "tokens_in": 640, "tokens_out": 88}),
+    event(cost_usd=None, metadata={"model": "o3", "tokens_in": 7, "tokens_out": 1, "x": 1e300}),
     event(event_type="API_CALL_RECEIVED", cost_usd=None, severity=3, metadata=None),
     event(event_type="REPLAY_ABORTED", metadata={"reason": "slow"}),
     event(event_type="REPLAY_ABORTED", metadata={"friction_signal": "user_abort"}),
@@ -158,8 +162,20 @@ VALUES: st.SearchStrategy[Any] = st.one_of(
     st.none(), st.booleans(), TEXTS, NUMBERS, st.lists(st.integers(0, 3), max_size=2)
 )
 KEYS = ["model", "tokens_in", "status_code", "cost_usd", "policy_id", "friction_signal", "reason"]
+PRICED = st.fixed_dictionaries(
+    {"model": st.sampled_from(["gpt-4o-mini", "claude-sonnet-4-5", "nobody"])},
+    optional={
+        "provider": st.sampled_from(["openai", "anthropic", "nobody"]),
+        "tokens_in": st.integers(-1, 300_000),
+        "tokens_out": st.integers(0, 10_000),
+        "tokens_cache_read": st.integers(0, 1_000),
+        "cost_usd": st.none() | st.floats(0, 1),
+        "cost_table": st.none() | TEXTS,
+    },
+)
 METADATA = st.one_of(
     st.none(),
+    PRICED,
     st.dictionaries(st.sampled_from(KEYS) | TEXTS, VALUES, max_size=4),
     VALUES,
 )

@@ -39,6 +39,7 @@ from ebbtide.api.routes import (
     quarantine,
     segment,
     stored_events,
+    stripe_webhook,
     tenants,
 )
 from ebbtide.api.services import Services
@@ -57,6 +58,7 @@ PLAIN_ROUTES: list[tuple[list[str], str, Handler]] = [
     (["POST"], "/v1/events", events.post_events),
     (["POST"], "/v1/bulk", bulk.post_bulk),
     (["POST"], "/v1/cloudevents", cloudevents.post_cloudevents),
+    (["POST"], "/v1/webhooks/stripe", stripe_webhook.post_stripe),
     *[(["POST"], f"/v1/{call}", segment.post_call) for call in segment.CALLS],
     (["GET"], "/health/live", health.live),
     (["GET"], "/health/ready", health.ready),

@@ -167,6 +167,32 @@ _BULK = _ingest(
     },
 }
 
+_STRIPE = {
+    "summary": "What Stripe says of subscriptions and payments",
+    "tags": ["ingest"],
+    "security": [],
+    "parameters": [
+        {
+            "name": "Stripe-Signature",
+            "in": "header",
+            "required": True,
+            "description": "t=<seconds>,v1=<HMAC-SHA256 of the time, a dot and the raw body>; "
+            "it stands in for a key.",
+            "schema": {"type": "string"},
+        }
+    ],
+    "requestBody": {"required": True, "content": _json({"id": "evt_1", "object": "event"})},
+    "responses": {
+        "200": _ANSWER,
+        "400": {"description": "No JSON, or the signature does not hold.", **_PROBLEM},
+        "404": {"description": "No secret is set: the endpoint is closed.", **_PROBLEM},
+        "408": _REFUSALS["408"],
+        "413": {"description": "More than 1 MB.", **_PROBLEM},
+        "415": _REFUSALS["415"],
+        "503": _REFUSALS["503"],
+    },
+}
+
 INGEST_PATHS: dict[str, dict[str, Any]] = {
     "/v1/events": _ingest("Store one event, a list, or {events: [...]}", _json(_EVENT_EXAMPLE)),
     "/v1/cloudevents": _ingest(
@@ -179,6 +205,7 @@ INGEST_PATHS: dict[str, dict[str, Any]] = {
     },
     "/v1/batch": _ingest("Segment batch", _json({"batch": [_TRACK]})),
     "/v1/bulk": {"post": _BULK},
+    "/v1/webhooks/stripe": {"post": _STRIPE},
     "/health/live": _probe("Is the process alive?"),
     "/health/ready": _probe("Can both stores answer?"),
     "/metrics": _probe("Figures for Prometheus", is_open=False),

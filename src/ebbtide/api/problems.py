@@ -29,6 +29,7 @@ _STATUS: list[tuple[type[errors.EbbtideError], int, str]] = [
     (errors.MappingError, 422, "A mapping file cannot be used"),
     (errors.ReceiveTimeout, 408, "The request took too long to arrive"),
     (errors.BadRequest, 400, "The request cannot be read"),
+    (errors.WrongSignature, 400, "The signature does not hold"),
     (errors.JobFailed, 500, "The job failed"),
     (
         errors.StoreUnavailable,

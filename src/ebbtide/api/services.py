@@ -17,6 +17,7 @@ from ebbtide.ingest.directory import Directory
 from ebbtide.ingest.ingestor import Ingestor
 from ebbtide.ingest.mappings import Mappings
 from ebbtide.ingest.release import Releaser
+from ebbtide.ingest.stripe import StripeEndpoint
 from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.runner import Runner
 from ebbtide.signals.read import CustomerReader
@@ -40,6 +41,7 @@ class Services:
     runner: Runner
     customers: CustomerReader
     mappings: Mappings
+    stripe: StripeEndpoint
     authenticator: Authenticator
     clock: Callable[[], datetime]
     data_dir: Path

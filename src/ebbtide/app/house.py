@@ -25,6 +25,8 @@ from ebbtide.ingest.directory import Directory
 from ebbtide.ingest.ingestor import Ingestor
 from ebbtide.ingest.mappings import Mappings
 from ebbtide.ingest.release import Releaser
+from ebbtide.ingest.stripe import StripeEndpoint
+from ebbtide.ingest.token_cost import TokenPrices
 from ebbtide.ingest.validate import Validator
 from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.job import Stores
@@ -89,7 +91,7 @@ class House:
             accounting = Accounting()
             authenticator = Authenticator(state, clock)
             stack.callback(authenticator.close)
-            validator = Validator(catalog)
+            validator = Validator(catalog, TokenPrices())
             writer = Writer(events, state, directory, accounting)
             stack.callback(writer.close)
             ingestor = Ingestor(validator, writer)
@@ -114,6 +116,7 @@ class House:
                 runner=runner,
                 customers=customers,
                 mappings=mappings,
+                stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 authenticator=authenticator,
                 clock=clock,
                 data_dir=settings.data_dir,

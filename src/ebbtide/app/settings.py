@@ -15,6 +15,7 @@ from ebbtide.domain.errors import SettingsError
 
 EVENTS_FILE = "events.duckdb"
 STATE_FILE = "state.sqlite"
+SECRET_MIN_CHARS = 16  # those of Stripe have 38; a shorter one is a mistake
 
 
 class Settings(BaseSettings):
@@ -73,6 +74,17 @@ class Settings(BaseSettings):
         description="Redis whose memory and clients are watched: redis:// or rediss://, with "
         "user and password if it wants them.",
     )
+    stripe_webhook_secret: SecretStr | None = Field(
+        None,
+        description="Signing secret of the Stripe endpoint POST /v1/webhooks/stripe; several with "
+        "commas between them while one is exchanged for another. Without one the endpoint is closed.",
+    )
+    stripe_tenant_key: str = Field(
+        "tenant_id",
+        min_length=1,
+        description="Metadata key of Stripe subscriptions that names our tenant; without it the "
+        "tenant is the Stripe customer.",
+    )
     url: str | None = Field(
         None,
         description="Server that the command line talks to; default: the one on this folder.",
@@ -91,6 +103,19 @@ class Settings(BaseSettings):
         if text is not None:
             check_every(parse_duration(text))
         return text
+
+    @field_validator("stripe_webhook_secret")
+    @classmethod
+    def _check_stripe_webhook_secret(cls, text: SecretStr | None) -> SecretStr | None:
+        for one in _parts(text):
+            if len(one) < SECRET_MIN_CHARS or not one.isascii() or not one.isprintable():
+                raise ValueError(f"a secret has at least {SECRET_MIN_CHARS} visible characters")
+        return text
+
+    @property
+    def stripe_secrets(self) -> tuple[bytes, ...]:
+        """The signing secrets of the Stripe endpoint; empty when it is closed."""
+        return tuple(one.encode() for one in _parts(self.stripe_webhook_secret))
 
     @property
     def jobs_period(self) -> timedelta | None:
@@ -133,3 +158,9 @@ class Settings(BaseSettings):
 
     def _in_data_dir(self, scheme: str, name: str) -> str:
         return f"{scheme}:///{quote(str(self.data_dir.absolute() / name))}"
+
+
+def _parts(text: SecretStr | None) -> list[str]:
+    """Secrets with commas between them."""
+    parts = [] if text is None else text.get_secret_value().split(",")
+    return [one.strip() for one in parts if one.strip()]

@@ -19,9 +19,9 @@ _PYTHON_TYPES = {
     "object": "Mapping[str, Any]",
 }
 
-#: Keys that get no parameter: the server fills the first in, the others are fields of the
+#: Keys that get no parameter: the server fills the first two in, the others are fields of the
 #: event itself (``source`` is not: an emitter has one source, so the name is free here).
-OMITTED = frozenset({"friction_signal", *EVENT_FIELDS} - {"source"})
+OMITTED = frozenset({"friction_signal", "cost_table", *EVENT_FIELDS} - {"source"})
 
 _HEAD = '''"""One method per event type, as ``python -m ebbtide.client.generate`` writes them."""
 

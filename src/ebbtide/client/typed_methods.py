@@ -82,6 +82,161 @@ class TypedMethods(ABC):
             },
         )
 
+    def billing_updated(
+        self,
+        tenant_id: Id | None = None,
+        *,
+        subscription_id: str | None = None,
+        customer_id: str | None = None,
+        status: str | None = None,
+        plan: str | None = None,
+        price_usd: Number | None = None,
+        currency: str | None = None,
+        has_discount: bool | None = None,
+        is_leaving: bool | None = None,
+        leaves_at: str | None = None,
+        feedback: str | None = None,
+        comment: str | None = None,
+        **event: Unpack[EventFields],
+    ) -> str | None:
+        """The state of a subscription changed at the billing provider, and it neither began nor ended.
+
+        Args:
+            subscription_id: The subscription at the billing provider.
+            customer_id: The customer at the billing provider.
+            status: As the billing provider says it: active, past_due, trialing, paused, unpaid, ...
+            plan: Name of the plan, such as pro.
+            price_usd: Price of 30 days; absent when it is not known in USD before it is used (unit:
+                USD per 30 d).
+            currency: Currency of the price, such as usd.
+            has_discount: Whether something is taken off the price; price_usd does not know how
+                much.
+            is_leaving: Whether it is to end: the customer's intent, weeks before the cancellation.
+            leaves_at: When it is to end, ISO 8601.
+            feedback: Why, in the billing provider's words: too_expensive, missing_features,
+                switched_service, unused, ...
+            comment: Why, in the customer's words.
+        """
+        return self._emit_typed(
+            "BILLING_UPDATED",
+            tenant_id,
+            event,
+            {
+                "subscription_id": subscription_id,
+                "customer_id": customer_id,
+                "status": status,
+                "plan": plan,
+                "price_usd": price_usd,
+                "currency": currency,
+                "has_discount": has_discount,
+                "is_leaving": is_leaving,
+                "leaves_at": leaves_at,
+                "feedback": feedback,
+                "comment": comment,
+            },
+        )
+
+    def cancellation_scheduled(
+        self,
+        tenant_id: Id | None = None,
+        *,
+        subscription_id: str | None = None,
+        customer_id: str | None = None,
+        status: str | None = None,
+        plan: str | None = None,
+        price_usd: Number | None = None,
+        currency: str | None = None,
+        has_discount: bool | None = None,
+        is_leaving: bool | None = None,
+        leaves_at: str | None = None,
+        feedback: str | None = None,
+        comment: str | None = None,
+        **event: Unpack[EventFields],
+    ) -> str | None:
+        """A customer decided to leave at the end of the period.
+
+        Args:
+            subscription_id: The subscription at the billing provider.
+            customer_id: The customer at the billing provider.
+            status: As the billing provider says it: active, past_due, trialing, paused, unpaid, ...
+            plan: Name of the plan, such as pro.
+            price_usd: Price of 30 days; absent when it is not known in USD before it is used (unit:
+                USD per 30 d).
+            currency: Currency of the price, such as usd.
+            has_discount: Whether something is taken off the price; price_usd does not know how
+                much.
+            is_leaving: Whether it is to end: the customer's intent, weeks before the cancellation.
+            leaves_at: When it is to end, ISO 8601.
+            feedback: Why, in the billing provider's words: too_expensive, missing_features,
+                switched_service, unused, ...
+            comment: Why, in the customer's words.
+        """
+        return self._emit_typed(
+            "CANCELLATION_SCHEDULED",
+            tenant_id,
+            event,
+            {
+                "subscription_id": subscription_id,
+                "customer_id": customer_id,
+                "status": status,
+                "plan": plan,
+                "price_usd": price_usd,
+                "currency": currency,
+                "has_discount": has_discount,
+                "is_leaving": is_leaving,
+                "leaves_at": leaves_at,
+                "feedback": feedback,
+                "comment": comment,
+            },
+        )
+
+    def cancellation_withdrawn(
+        self,
+        tenant_id: Id | None = None,
+        *,
+        subscription_id: str | None = None,
+        customer_id: str | None = None,
+        status: str | None = None,
+        plan: str | None = None,
+        price_usd: Number | None = None,
+        currency: str | None = None,
+        has_discount: bool | None = None,
+        is_leaving: bool | None = None,
+        leaves_at: str | None = None,
+        **event: Unpack[EventFields],
+    ) -> str | None:
+        """A customer who was about to leave stays.
+
+        Args:
+            subscription_id: The subscription at the billing provider.
+            customer_id: The customer at the billing provider.
+            status: As the billing provider says it: active, past_due, trialing, paused, unpaid, ...
+            plan: Name of the plan, such as pro.
+            price_usd: Price of 30 days; absent when it is not known in USD before it is used (unit:
+                USD per 30 d).
+            currency: Currency of the price, such as usd.
+            has_discount: Whether something is taken off the price; price_usd does not know how
+                much.
+            is_leaving: Whether it is to end: the customer's intent, weeks before the cancellation.
+            leaves_at: When it is to end, ISO 8601.
+        """
+        return self._emit_typed(
+            "CANCELLATION_WITHDRAWN",
+            tenant_id,
+            event,
+            {
+                "subscription_id": subscription_id,
+                "customer_id": customer_id,
+                "status": status,
+                "plan": plan,
+                "price_usd": price_usd,
+                "currency": currency,
+                "has_discount": has_discount,
+                "is_leaving": is_leaving,
+                "leaves_at": leaves_at,
+            },
+        )
+
     def cert_verified(
         self,
         tenant_id: Id | None = None,
@@ -429,6 +584,8 @@ class TypedMethods(ABC):
         provider: str | None = None,
         tokens_in: int | None = None,
         tokens_out: int | None = None,
+        tokens_cache_read: int | None = None,
+        tokens_cache_write: int | None = None,
         error_type: str | None = None,
         retry_count: int | None = None,
         http_status: int | None = None,
@@ -442,6 +599,10 @@ class TypedMethods(ABC):
             tokens_in: Tokens of the prompt, when the provider counted them (unit: tokens).
             tokens_out: Tokens of the answer up to the error, when the provider counted them (unit:
                 tokens).
+            tokens_cache_read: Tokens of the prompt that came from the provider's cache; tokens_in
+                counts them too (unit: tokens).
+            tokens_cache_write: Tokens of the prompt that went into the provider's cache; tokens_in
+                counts them too (unit: tokens).
             error_type: Class of the error, such as timeout or rate_limit.
             retry_count: Attempts before this one (unit: count).
             http_status: Status code of the provider's answer; absent when none came (unit: HTTP
@@ -456,6 +617,8 @@ class TypedMethods(ABC):
                 "provider": provider,
                 "tokens_in": tokens_in,
                 "tokens_out": tokens_out,
+                "tokens_cache_read": tokens_cache_read,
+                "tokens_cache_write": tokens_cache_write,
                 "error_type": error_type,
                 "retry_count": retry_count,
                 "http_status": http_status,
@@ -470,6 +633,8 @@ class TypedMethods(ABC):
         provider: str | None = None,
         tokens_in: int | None = None,
         tokens_out: int | None = None,
+        tokens_cache_read: int | None = None,
+        tokens_cache_write: int | None = None,
         retry_count: int | None = None,
         http_status: int | None = None,
         error_type: str | None = None,
@@ -482,6 +647,10 @@ class TypedMethods(ABC):
             provider: Provider that was called, such as openai or anthropic.
             tokens_in: Tokens of the prompt (unit: tokens).
             tokens_out: Tokens of the answer (unit: tokens).
+            tokens_cache_read: Tokens of the prompt that came from the provider's cache; tokens_in
+                counts them too (unit: tokens).
+            tokens_cache_write: Tokens of the prompt that went into the provider's cache; tokens_in
+                counts them too (unit: tokens).
             retry_count: Attempts before this one (unit: count).
             http_status: Status code of the provider's answer (unit: HTTP status code).
             error_type: Class of an error that a retry overcame.
@@ -495,6 +664,8 @@ class TypedMethods(ABC):
                 "provider": provider,
                 "tokens_in": tokens_in,
                 "tokens_out": tokens_out,
+                "tokens_cache_read": tokens_cache_read,
+                "tokens_cache_write": tokens_cache_write,
                 "retry_count": retry_count,
                 "http_status": http_status,
                 "error_type": error_type,
@@ -519,6 +690,84 @@ class TypedMethods(ABC):
             event,
             {
                 "source": source,
+            },
+        )
+
+    def payment_failed(
+        self,
+        tenant_id: Id | None = None,
+        *,
+        invoice_id: str | None = None,
+        subscription_id: str | None = None,
+        customer_id: str | None = None,
+        attempt_count: int | None = None,
+        amount_usd: Number | None = None,
+        currency: str | None = None,
+        next_attempt_at: str | None = None,
+        billing_reason: str | None = None,
+        **event: Unpack[EventFields],
+    ) -> str | None:
+        """An invoice could not be collected.
+
+        Args:
+            invoice_id: The invoice.
+            subscription_id: The subscription at the billing provider.
+            customer_id: The customer at the billing provider.
+            attempt_count: Attempts to collect it so far (unit: count).
+            amount_usd: Amount of the invoice; absent in another currency (unit: USD).
+            currency: Currency of the price, such as usd.
+            next_attempt_at: When it is tried again, ISO 8601; absent after the last attempt.
+            billing_reason: Why there is an invoice, such as subscription_cycle.
+        """
+        return self._emit_typed(
+            "PAYMENT_FAILED",
+            tenant_id,
+            event,
+            {
+                "invoice_id": invoice_id,
+                "subscription_id": subscription_id,
+                "customer_id": customer_id,
+                "attempt_count": attempt_count,
+                "amount_usd": amount_usd,
+                "currency": currency,
+                "next_attempt_at": next_attempt_at,
+                "billing_reason": billing_reason,
+            },
+        )
+
+    def payment_recovered(
+        self,
+        tenant_id: Id | None = None,
+        *,
+        invoice_id: str | None = None,
+        subscription_id: str | None = None,
+        customer_id: str | None = None,
+        attempt_count: int | None = None,
+        amount_usd: Number | None = None,
+        currency: str | None = None,
+        **event: Unpack[EventFields],
+    ) -> str | None:
+        """An invoice was paid after attempts that failed.
+
+        Args:
+            invoice_id: The invoice.
+            subscription_id: The subscription at the billing provider.
+            customer_id: The customer at the billing provider.
+            attempt_count: Attempts to collect it so far (unit: count).
+            amount_usd: Amount of the invoice; absent in another currency (unit: USD).
+            currency: Currency of the price, such as usd.
+        """
+        return self._emit_typed(
+            "PAYMENT_RECOVERED",
+            tenant_id,
+            event,
+            {
+                "invoice_id": invoice_id,
+                "subscription_id": subscription_id,
+                "customer_id": customer_id,
+                "attempt_count": attempt_count,
+                "amount_usd": amount_usd,
+                "currency": currency,
             },
         )
 
@@ -806,6 +1055,11 @@ class TypedMethods(ABC):
         *,
         reason: str | None = None,
         tenure_days: Number | None = None,
+        subscription_id: str | None = None,
+        customer_id: str | None = None,
+        feedback: str | None = None,
+        comment: str | None = None,
+        is_involuntary: bool | None = None,
         **event: Unpack[EventFields],
     ) -> str | None:
         """A customer ended the subscription.
@@ -813,6 +1067,12 @@ class TypedMethods(ABC):
         Args:
             reason: Why, when the customer said so.
             tenure_days: How long the subscription had lasted (unit: d).
+            subscription_id: The subscription at the billing provider.
+            customer_id: The customer at the billing provider.
+            feedback: Why, in the billing provider's words: too_expensive, missing_features,
+                switched_service, unused, ...
+            comment: Why, in the customer's words.
+            is_involuntary: Whether it ended because payments failed; no behaviour foretells that.
         """
         return self._emit_typed(
             "SUBSCRIPTION_CANCELLED",
@@ -821,6 +1081,11 @@ class TypedMethods(ABC):
             {
                 "reason": reason,
                 "tenure_days": tenure_days,
+                "subscription_id": subscription_id,
+                "customer_id": customer_id,
+                "feedback": feedback,
+                "comment": comment,
+                "is_involuntary": is_involuntary,
             },
         )
 
@@ -831,6 +1096,13 @@ class TypedMethods(ABC):
         plan: str | None = None,
         source: str | None = None,
         price_usd: Number | None = None,
+        subscription_id: str | None = None,
+        customer_id: str | None = None,
+        status: str | None = None,
+        currency: str | None = None,
+        has_discount: bool | None = None,
+        is_leaving: bool | None = None,
+        leaves_at: str | None = None,
         **event: Unpack[EventFields],
     ) -> str | None:
         """A customer started to pay.
@@ -839,6 +1111,14 @@ class TypedMethods(ABC):
             plan: Name of the plan, such as pro.
             source: Where the customer came from, such as organic or referral.
             price_usd: Price of 30 days; without it the plan table decides (unit: USD per 30 d).
+            subscription_id: The subscription at the billing provider.
+            customer_id: The customer at the billing provider.
+            status: As the billing provider says it: active, past_due, trialing, paused, unpaid, ...
+            currency: Currency of the price, such as usd.
+            has_discount: Whether something is taken off the price; price_usd does not know how
+                much.
+            is_leaving: Whether it is to end: the customer's intent, weeks before the cancellation.
+            leaves_at: When it is to end, ISO 8601.
         """
         return self._emit_typed(
             "SUBSCRIPTION_STARTED",
@@ -848,5 +1128,12 @@ class TypedMethods(ABC):
                 "plan": plan,
                 "source": source,
                 "price_usd": price_usd,
+                "subscription_id": subscription_id,
+                "customer_id": customer_id,
+                "status": status,
+                "currency": currency,
+                "has_discount": has_discount,
+                "is_leaving": is_leaving,
+                "leaves_at": leaves_at,
             },
         )

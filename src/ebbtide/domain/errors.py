@@ -175,6 +175,12 @@ class Unauthorized(EbbtideError):
     code = "unauthorized"
 
 
+class WrongSignature(EbbtideError):
+    """A message that came without a key was not signed by whom it claims to be from."""
+
+    code = "wrong-signature"
+
+
 class Forbidden(EbbtideError):
     """The credential is valid but lacks the scope for this route."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,6 +29,7 @@ from ebbtide.domain.event import (
 from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.domain.time import EPOCH, MICROSECOND
 from ebbtide.ingest.event_uuids import to_array, uuids_of
+from ebbtide.ingest.token_cost import MODEL, TOKENS_IN
 from ebbtide.ingest.validate import (
     COST_USD_MAX,
     KNOWN_FIELDS,
@@ -35,7 +37,7 @@ from ebbtide.ingest.validate import (
     Validator,
     exact_cost,
 )
-from ebbtide.store.events.base import EVENT_SCHEMA
+from ebbtide.store.events.base import COST_TABLE, EVENT_SCHEMA
 
 _TEXT_TYPE = pa.string()
 _TYPES = {field.name: field.type for field in EVENT_SCHEMA}
@@ -84,6 +86,7 @@ class _Plan(NamedTuple):
     promoted: tuple[str, ...]
     friction_signal: str | None
     names_cost: bool
+    names_tokens: bool  # so that a call without a cost may have one all the same
 
 
 class PlainRequests:
@@ -91,6 +94,7 @@ class PlainRequests:
 
     def __init__(self, validator: Validator) -> None:
         self._rules = validator.rules
+        self._prices = validator.prices
         self._plans: dict[tuple[Any, ...], _Plan] = {}
 
     def read(
@@ -155,8 +159,9 @@ class PlainRequests:
         columns["severity"] = _whole(values("severity"), "severity", SEVERITY_MIN, SEVERITY_MAX)
         columns["latency_ms"] = _whole(values("latency_ms"), "latency_ms", 0, LATENCY_MS_MAX)
         costs = values("cost_usd")
-        columns |= self._metadata(types, values("metadata"), costs)
-        columns["cost_usd"] = _costs(costs)
+        found: dict[int, Decimal] = {}
+        columns |= self._metadata(types, values("metadata"), costs, since_1970, found)
+        columns["cost_usd"] = _costs(costs, found)
         source = columns.get("source")
         if source is None:
             columns["source"] = pa.repeat(pa.scalar(default_source, _TEXT_TYPE), n)
@@ -169,9 +174,17 @@ class PlainRequests:
         return PlainRequest(batch, ids, frozenset(tenants), kinds)
 
     def _metadata(
-        self, types: list[str], given: list[Any], costs: list[Any]
+        self,
+        types: list[str],
+        given: list[Any],
+        costs: list[Any],
+        since_1970: list[int],
+        found: dict[int, Decimal],
     ) -> dict[str, pa.Array]:
-        """The metadata column and the promoted ones; a cost named there goes into ``costs``."""
+        """The metadata column and the promoted ones.
+
+        A cost named there goes into ``costs``, and one that its tokens make into ``found``.
+        """
         if not set(map(type, given)) <= _OBJECT_OR_NONE:
             raise _NotPlain
         n = len(types)
@@ -201,6 +214,14 @@ class PlainRequests:
                 for at, one in zip(rows, objects, strict=True):
                     if costs[at] is None:
                         costs[at] = one["cost_usd"]
+            if plan.names_tokens and self._prices is not None:
+                for place, at in enumerate(rows):
+                    if costs[at] is None:
+                        moment = EPOCH + since_1970[at] * MICROSECOND
+                        cost = self._prices.cost_of(objects[place], moment)
+                        if cost is not None:
+                            found[at] = cost.cost_usd
+                            objects[place] = {**objects[place], COST_TABLE: cost.table}
             if signal is not None:
                 if not {one.get("friction_signal") for one in objects} <= {None, signal}:
                     raise _NotPlain
@@ -242,6 +263,7 @@ class PlainRequests:
             promoted=tuple(key for key in keys if key in PROMOTED_METADATA),
             friction_signal=rules.friction_signal,
             names_cost=rules.has_cost and "cost_usd" in keys,
+            names_tokens=rules.has_cost and TOKENS_IN in keys and MODEL in keys,
         )
         if len(self._plans) < _KNOWN_PLANS_MAX:
             self._plans[shape] = plan
@@ -300,12 +322,16 @@ def _whole(values: list[Any], name: str, least: int, most: int) -> pa.Array:
     return pa.array(values, _TYPES[name])
 
 
-def _costs(values: list[Any]) -> pa.Array:
-    """Exact amounts as 128-bit integers of the smallest step."""
+def _costs(values: list[Any], found: dict[int, Decimal]) -> pa.Array:
+    """Exact amounts as 128-bit integers of the smallest step.
+
+    Args:
+        found: by position, what was worked out for a value that is None.
+    """
     kinds = set(map(type, values))
     if not kinds <= _NUMBER_OR_NONE:
         raise _NotPlain
-    if kinds == {type(None)}:
+    if kinds == {type(None)} and not found:
         return pa.nulls(len(values), _TYPES["cost_usd"])
     numbers = np.array(values, np.float64)
     absent = np.isnan(numbers)  # a decoded number is finite
@@ -318,6 +344,8 @@ def _costs(values: list[Any]) -> pa.Array:
         if cost is None or cost < 0:
             raise _NotPlain
         steps[at] = int(cost.scaleb(COST_DECIMALS))
+    for place, worked_out in found.items():
+        steps[place], absent[place] = int(worked_out.scaleb(COST_DECIMALS)), False
     wide = np.zeros((len(values), 2), np.int64)
     wide[:, 0] = steps
     valid = None

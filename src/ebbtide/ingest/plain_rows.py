@@ -30,6 +30,7 @@ from ebbtide.ingest.bulk_table import FAULT, LINE, METADATA_PREFIX, RECORD
 from ebbtide.ingest.column_instants import parse_instants
 from ebbtide.ingest.event_uuids import Uuids, to_array, uuids_of, uuids_of_lines
 from ebbtide.ingest.plain_metadata import plain_metadata
+from ebbtide.ingest.token_cost import TOKENS_IN
 from ebbtide.ingest.validate import Validator
 from ebbtide.store.events.base import EVENT_SCHEMA
 
@@ -89,6 +90,10 @@ def find_plain(
             named = check.cost(f"{METADATA_PREFIX}cost_usd", only=may_name_cost)
             cost = pc.if_else(pa.array(may_name_cost), named, cost)
         check.keep(~(may_name_cost & metadata.text_names_cost))
+        if validator.prices is not None:
+            # The cost follows from the tokens, call by call.
+            is_open = may_name_cost & cost.is_null().to_numpy(False)
+            check.keep(~(is_open & ~is_null(metadata.promoted[TOKENS_IN])))
     columns = {
         "event_uuid": to_array(uuids),
         "event_id": event_ids,

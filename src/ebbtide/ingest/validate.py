@@ -23,6 +23,8 @@ from ebbtide.domain.event import (
 )
 from ebbtide.domain.ids import ID_MAX_CHARS, new_event_uuid, to_uuid_text
 from ebbtide.domain.time import EPOCH
+from ebbtide.ingest.token_cost import TOKENS_IN, TokenPrices
+from ebbtide.store.events.base import COST_TABLE
 
 METADATA_MAX_BYTES = (
     256 * 1024
@@ -60,7 +62,13 @@ class TypeRules(NamedTuple):
 class Validator:
     """Checks records against the catalog. Stateless, safe to share between threads."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, prices: TokenPrices | None = None) -> None:
+        """Lay the catalog out for the hot path.
+
+        Args:
+            prices: of tokens, for calls without a cost; None leaves their cost unknown.
+        """
+        self.prices = prices
         #: What each event type asks of its metadata, by name.
         self.rules: Mapping[str, TypeRules] = {
             name: TypeRules(
@@ -181,6 +189,11 @@ class Validator:
         if cost_usd is None and rules.has_cost and isinstance(metadata, dict):
             # Some producers name a call's cost among its metadata; it is the same fact.
             cost_usd = metadata.get("cost_usd")
+            if cost_usd is None and TOKENS_IN in metadata and self.prices is not None:
+                found = self.prices.cost_of(metadata, timestamp)
+                if found is not None:
+                    cost_usd = found.cost_usd
+                    metadata_json = _encode({**metadata, COST_TABLE: found.table}).decode()
         if cost_usd is not None:
             cost_usd = exact_cost(cost_usd)
             if cost_usd is None:

@@ -234,26 +234,46 @@ CONTENT_COLUMNS: tuple[str, ...] = tuple(c for c in EVENT_COLUMNS if c not in NO
 #: sent, null when none was. The correction differs a little with every attempt, this does not.
 ORIGINAL_TIMESTAMP = "original_timestamp"
 
+#: Metadata key of events whose cost we worked out ourselves: the price table that it came from.
+#: The sender said neither, and the table may be another one when the event comes again.
+COST_TABLE = "cost_table"
+
 
 def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two rows of one identity say the same.
 
     Absent equals null, numbers compare by value (1 = 1.0), the same instant is the same,
     metadata compares as data and ``{}`` equals absent. A null inside metadata is content.
-    A timestamp that we computed compares by what the sender said (:data:`ORIGINAL_TIMESTAMP`).
+    A timestamp that we computed compares by what the sender said (:data:`ORIGINAL_TIMESTAMP`),
+    and so does a cost (:data:`COST_TABLE`).
     """
     import json
 
     texts = [row.get("metadata") or "{}" for row in (one, other)]
     # Equal texts are equal data; only others need to be read.
-    if texts[0] != texts[1] and not _same_json(json.loads(texts[0]), json.loads(texts[1])):
-        return False
-    computed = ORIGINAL_TIMESTAMP in texts[0] and ORIGINAL_TIMESTAMP in json.loads(texts[0])
-    return all(
-        one.get(name) == other.get(name)
-        for name in CONTENT_COLUMNS
-        if name != "metadata" and not (computed and name == "timestamp")
+    if texts[0] != texts[1]:
+        data = [json.loads(text) for text in texts]
+        for each in data:
+            each.pop(COST_TABLE, None)
+        if not _same_json(*data):
+            return False
+    ours = {"metadata", "cost_usd"}
+    if _has_key(texts[0], ORIGINAL_TIMESTAMP):
+        ours.add("timestamp")
+    costs = [
+        None if _has_key(text, COST_TABLE) else row.get("cost_usd")
+        for text, row in zip(texts, (one, other), strict=True)
+    ]
+    return costs[0] == costs[1] and all(
+        one.get(name) == other.get(name) for name in CONTENT_COLUMNS if name not in ours
     )
+
+
+def _has_key(metadata: str, key: str) -> bool:
+    """Whether metadata name a key; seldom do they, and then they need not be read."""
+    import json
+
+    return key in metadata and key in json.loads(metadata)
 
 
 def _same_json(one: Any, other: Any) -> bool:
