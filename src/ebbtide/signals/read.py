@@ -16,6 +16,7 @@ from ebbtide.domain.tenant import Tenant
 from ebbtide.metrics.compute import MetricTable, compute_metric
 from ebbtide.metrics.lineage import trace_columns
 from ebbtide.signals.change_log import Around
+from ebbtide.signals.changes import EVERYBODY, RECORDED, Change, join, to_recorded
 from ebbtide.signals.current import newest_of
 from ebbtide.signals.customer import Customer
 from ebbtide.signals.explain import OF_USAGE, Derivation, derive
@@ -26,7 +27,7 @@ from ebbtide.signals.selection import CustomerFilter, Place, select
 from ebbtide.signals.snapshot import Moment, Snapshot
 from ebbtide.signals.snapshots import Snapshots
 from ebbtide.signals.subscription import CANCELLED, STARTED, Subscription, subscription_of
-from ebbtide.signals.timeline import Count, Line, timeline
+from ebbtide.signals.timeline import LENGTH, Count, Line, timeline
 from ebbtide.signals.usage import NO_USAGE, Usage, usage_of
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.reading import EventFilter, count_events, read_events
@@ -35,6 +36,7 @@ from ebbtide.store.state.base import StateStore
 _AT_RISK = CustomerFilter(is_at_risk=True)
 _GONE = CustomerFilter(status="gone")
 _SUBSCRIPTION_EVENTS_MAX = 1000
+_CHANGES_MAX = 200  # of a customer's own, and as many of everybody's
 _LOOKED_AHEAD = 50  # as many as a page shows that asks for no number
 
 
@@ -73,7 +75,10 @@ class AtRisk:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Everything about one customer at one moment."""
+    """Everything about one customer at one moment.
+
+    ``changes`` are those that somebody recorded in the days of the timeline, newest first.
+    """
 
     moment: Moment
     insight: Insight
@@ -82,6 +87,7 @@ class Profile:
     usage: Usage
     subscription: Subscription
     timeline: Sequence[Line]
+    changes: Sequence[Change]
     tenant: Tenant | None
 
 
@@ -226,6 +232,16 @@ class CustomerReader:
             self._directory([*to_call, *to_miss], seen.moment),
         )
 
+    def everybody(
+        self, *, as_of: datetime | None = None, known_at: datetime | None = None
+    ) -> Snapshot:
+        """All customers at a moment; ``standing`` is enough for who is at risk.
+
+        Raises:
+            Unprocessable: the moment lies in the future.
+        """
+        return self._snapshots.at(as_of, known_at)
+
     def profile(
         self,
         tenant_id: str,
@@ -252,6 +268,7 @@ class CustomerReader:
             self._usage(of, name),
             self._subscription(of, name),
             self._timeline(of, facts),
+            self._recorded(of, name),
             tenant,
         )
 
@@ -389,6 +406,25 @@ class CustomerReader:
         columns = (table.column(name) for name in ("event_type", "last_at", "num"))
         counts = [Count(*one) for one in zip(*columns, strict=True)]
         return timeline(counts, facts, of.as_of)
+
+    def _recorded(self, of: Moment, tenant_id: str) -> Sequence[Change]:
+        """Its own changes and everybody's."""
+        events = [
+            event
+            for whose in dict.fromkeys((tenant_id, EVERYBODY))
+            for event in read_events(
+                self._events,
+                EventFilter(
+                    whose,
+                    since=of.as_of - LENGTH,
+                    as_of=of.as_of,
+                    known_at=of.asked_known_at,
+                    event_type=RECORDED,
+                ),
+                limit=_CHANGES_MAX,
+            ).events
+        ]
+        return join(to_recorded(events))
 
     def _subscription(self, of: Moment, tenant_id: str) -> Subscription:
         meant = EventFilter(
