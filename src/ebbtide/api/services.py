@@ -21,6 +21,7 @@ from ebbtide.ingest.stripe import StripeEndpoint
 from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.runner import Runner
 from ebbtide.signals.read import CustomerReader
+from ebbtide.signals.revenue_reading import RevenueReader
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
 
@@ -40,6 +41,7 @@ class Services:
     releaser: Releaser
     runner: Runner
     customers: CustomerReader
+    revenue: RevenueReader
     mappings: Mappings
     stripe: StripeEndpoint
     authenticator: Authenticator

@@ -34,6 +34,7 @@ from ebbtide.jobs.registry import make_jobs
 from ebbtide.jobs.runner import Runner
 from ebbtide.jobs.scheduler import Scheduler
 from ebbtide.signals.read import CustomerReader
+from ebbtide.signals.revenue_reading import RevenueReader
 from ebbtide.store.state.settings import SAMPLE_COMPANY
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,13 @@ class House:
             jobs = make_jobs(schedules, stores)
             runner = Runner(state.runs, jobs, shared_clock)
             customers = CustomerReader(catalog, events, state, clock)
-            self.scheduler = Scheduler(runner, after_runs=customers.look_ahead)
+            revenue = RevenueReader(catalog, events, state, customers, clock)
+
+            def look_ahead() -> None:
+                customers.look_ahead()
+                revenue.look_ahead()
+
+            self.scheduler = Scheduler(runner, after_runs=look_ahead)
             stack.callback(self.scheduler.stop)
             self.services = Services(
                 catalog=catalog,
@@ -115,6 +122,7 @@ class House:
                 releaser=Releaser(ingestor, state, mappings, clock),
                 runner=runner,
                 customers=customers,
+                revenue=revenue,
                 mappings=mappings,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 authenticator=authenticator,

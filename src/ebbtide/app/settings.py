@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     stripe_webhook_secret: SecretStr | None = Field(
         None,
         description="Signing secret of the Stripe endpoint POST /v1/webhooks/stripe; several with "
-        "commas between them while one is exchanged for another. Without one the endpoint is closed.",
+        "commas between them while one is exchanged for another. Default: the endpoint is closed.",
     )
     stripe_tenant_key: str = Field(
         "tenant_id",

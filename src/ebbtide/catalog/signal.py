@@ -24,6 +24,7 @@ from ebbtide.catalog.incidents import (
 )
 from ebbtide.catalog.playbook import ACTION_TYPES, LEVELS, PRIORITIES, STATUSES
 from ebbtide.catalog.pulse import PulseRule, read_pulse
+from ebbtide.catalog.revenue import RevenueRule, read_revenue
 from ebbtide.domain.errors import CatalogError
 
 
@@ -155,6 +156,7 @@ class Signals:
     pulse: PulseRule
     attribution: AttributionRule
     regression: RegressionRule
+    revenue: RevenueRule
 
 
 def load_signals(event_types: Collection[str], folder: Traversable | None = None) -> Signals:
@@ -194,6 +196,7 @@ def load_signals(event_types: Collection[str], folder: Traversable | None = None
         pulse=read_pulse(take("pulse")),
         attribution=read_attribution(take("attribution")),
         regression=read_regression(take("regression")),
+        revenue=read_revenue(take("revenue")),
     )
     for name in found:
         raise CatalogError(f"{name}.toml: no rule of this name is known")

@@ -23,6 +23,7 @@ from ebbtide.cli.limits import limits_command
 from ebbtide.cli.output import errors, inert
 from ebbtide.cli.pulse import pulse_command
 from ebbtide.cli.quarantine import quarantine_commands
+from ebbtide.cli.revenue import revenue_command
 from ebbtide.cli.simulate import simulate
 from ebbtide.cli.tenants import tenants_commands
 from ebbtide.cli.today import today_command
@@ -70,6 +71,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("pulse")(pulse_command(connect))
     app.command("events")(events_command(connect))
     app.command("limits")(limits_command(connect))
+    app.command("revenue")(revenue_command(connect))
     app.command("backfill")(backfill_command(connect))
     app.command("simulate")(simulate)
     app.add_typer(backtest_commands(), name="backtest")

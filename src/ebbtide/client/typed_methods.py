@@ -99,7 +99,7 @@ class TypedMethods(ABC):
         comment: str | None = None,
         **event: Unpack[EventFields],
     ) -> str | None:
-        """The state of a subscription changed at the billing provider, and it neither began nor ended.
+        """A subscription changed at the billing provider without beginning or ending.
 
         Args:
             subscription_id: The subscription at the billing provider.

@@ -33,4 +33,5 @@ async def post_stripe(request: Request) -> Response:
     check_signature(headers[0], body, services.stripe.secrets, received_at)
     incoming = read(body, services.stripe)
     future = services.ingestor.submit(incoming, door=SOURCE, received_at=received_at)
-    return answer(await asyncio.wrap_future(future))
+    results = await asyncio.wrap_future(future)
+    return answer(results)

@@ -1,0 +1,226 @@
+"""Reads revenue for any moment, from what is kept and what is new since.
+
+Every door calls the methods of :class:`RevenueReader` and only shows what they return.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+
+from ebbtide.catalog.loader import Catalog
+from ebbtide.domain.errors import Unprocessable
+from ebbtide.domain.ids import to_uuid_text
+from ebbtide.domain.tenant import Origin
+from ebbtide.metrics.compute import MetricTable, compute_metric
+from ebbtide.signals.billing import BillingEvent, Subscribed, read_event, subscriptions_of
+from ebbtide.signals.day_counts import DayCounts
+from ebbtide.signals.read import CustomerReader
+from ebbtide.signals.revenue import PERIOD, Revenue, Unit, sum_up, units_of
+from ebbtide.store.events.base import EventStore
+from ebbtide.store.events.relations import event_counts
+from ebbtide.store.state.base import StateStore
+
+_COUNTS, _BILLING = "unit_counts", "billing_events"
+_END = datetime(9000, 1, 1, tzinfo=UTC)  # events of any date; the asked moment comes later
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The economics of all tenants at a moment, the lowest margin first.
+
+    ``known_at`` is None when all that is stored counts; ``entered`` are prices that people wrote
+    into the directory, by tenant id.
+    """
+
+    as_of: datetime
+    known_at: datetime | None
+    units: Sequence[Unit]
+    entered: Mapping[str, Fraction]
+
+
+@dataclass(frozen=True, slots=True)
+class RevenueAt:
+    """Revenue at a moment, and how many are at risk beside it."""
+
+    as_of: datetime
+    known_at: datetime | None
+    revenue: Revenue
+    units: Sequence[Unit]
+    num_at_risk: int
+    num_critical: int
+    num_silent: int
+
+
+class RevenueReader:
+    """Reads revenue from the stores; may be called from any thread."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        events: EventStore,
+        state: StateStore,
+        customers: CustomerReader,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._catalog = catalog
+        self._events = events
+        self._state = state
+        self._customers = customers
+        self._clock = clock
+        self._types = {
+            name: frozenset(catalog.metrics[name].inputs or ()) for name in (_COUNTS, _BILLING)
+        }
+        self._lock = threading.Lock()
+        self._begin_anew({})
+
+    def look_ahead(self) -> None:
+        """Read what answers are made of, so that the first one who asks need not wait.
+
+        Raises:
+            StoreUnavailable: the event store cannot answer.
+        """
+        self.units()
+
+    def revenue(
+        self, *, as_of: datetime | None = None, known_at: datetime | None = None
+    ) -> RevenueAt:
+        """All tenants together.
+
+        Args:
+            as_of: None: that of the newest run, so that risk and money are of one moment.
+
+        Raises:
+            Unprocessable: the moment lies in the future.
+            StoreUnavailable: a store cannot answer.
+        """
+        seen = self._customers.everybody(as_of=as_of, known_at=known_at)
+        at = seen.moment.as_of
+        found = self.units(as_of=at, known_at=known_at)
+        standing = seen.standing.values()
+        levels = {
+            one.tenant_id: one.risk.risk_level or "" for one in standing if one.risk.is_on_list
+        }
+        rule = self._catalog.signals.pricing
+        total = sum_up(found.units, levels, found.entered, at, rule.default_price_usd)
+        return RevenueAt(
+            as_of=at,
+            known_at=known_at,
+            revenue=total,
+            units=found.units,
+            num_at_risk=len(levels),
+            num_critical=sum(level == "critical" for level in levels.values()),
+            num_silent=sum(one.silence.is_silent_churn for one in standing),
+        )
+
+    def units(self, *, as_of: datetime | None = None, known_at: datetime | None = None) -> Units:
+        """Each tenant by itself; arguments as above.
+
+        Raises:
+            Unprocessable: the moment lies in the future.
+            StoreUnavailable: a store cannot answer.
+        """
+        now = self._clock()
+        for name, moment in (("as_of", as_of), ("known_at", known_at)):
+            if moment is not None and moment > now:
+                raise Unprocessable(f"{name} lies in the future")
+        at = as_of or known_at or min(self._state.scores.head().as_of or now, now)
+        rule = self._catalog.signals
+        with self._lock:
+            if known_at is None:
+                self._follow()
+                counts = self._days.within(at - PERIOD, at, self._read_counts)
+                events, firsts = self._billing, self._firsts
+            else:
+                table = self._compute(_COUNTS, at, known_at, at - PERIOD)
+                counts = DayCounts().within(at - PERIOD, at, lambda *_: table)
+                events = self._read_billing(at, known_at)
+                firsts = self._first_events(at, known_at)
+            begun = {tenant_id: first for tenant_id, first in firsts.items() if first <= at}
+            known = [one for one in events if one.timestamp <= at]
+        subscriptions = subscriptions_of(known, at)
+        entered = self._entered(begun, subscriptions, at, known_at)
+        units = units_of(
+            begun,
+            counts,
+            subscriptions,
+            entered,
+            at,
+            rule.pricing.default_price_usd,
+            rule.revenue,
+        )
+        return Units(at, known_at, units, entered)
+
+    # -- what is kept --------------------------------------------------------------------------
+
+    def _begin_anew(self, erasures: Mapping[str, datetime]) -> None:
+        self._erasures = erasures
+        self._since = 0
+        self._days = DayCounts()
+        self._billing: Sequence[BillingEvent] = ()
+        self._firsts: dict[str, datetime] = {}
+
+    def _follow(self) -> None:
+        """Learn what was stored since, and what was erased."""
+        erasures = self._state.tenants.erasures()
+        if erasures != self._erasures:
+            self._begin_anew(erasures)
+        changes, since = self._events.changes(self._since)
+        if since < self._since:
+            # Another store than before, or an older copy of it: what is gone is not reported.
+            self._begin_anew(erasures)
+            changes, since = self._events.changes(0)
+        if not changes:
+            return
+        self._days.forget(changes, self._types[_COUNTS])
+        for one in changes:
+            known = self._firsts.get(one.tenant_id)
+            if known is None or one.first_at < known:
+                self._firsts[one.tenant_id] = one.first_at
+        if any(one.event_type in self._types[_BILLING] for one in changes):
+            self._billing = self._read_billing(_END, None)
+        self._since = since
+
+    def _read_counts(self, start: datetime, end: datetime) -> MetricTable:
+        return self._compute(_COUNTS, end, None, start)
+
+    def _read_billing(self, at: datetime, known_at: datetime | None) -> list[BillingEvent]:
+        return [read_event(*row) for row in self._compute(_BILLING, at, known_at, None).rows]
+
+    def _compute(
+        self, metric: str, at: datetime, known_at: datetime | None, since: datetime | None
+    ) -> MetricTable:
+        return compute_metric(
+            self._catalog.metrics[metric], at, self._events, known_at=known_at, since=since
+        )
+
+    def _first_events(self, at: datetime, known_at: datetime) -> dict[str, datetime]:
+        relation, params = event_counts(None, at, known_at=known_at)
+        text = f"SELECT tenant_id, MIN(first_at) FROM {relation} AS counted GROUP BY tenant_id"
+        return dict(self._events.query(text, params))
+
+    def _entered(
+        self,
+        tenants: Mapping[str, datetime],
+        subscriptions: Sequence[Subscribed],
+        at: datetime,
+        known_at: datetime | None,
+    ) -> dict[str, Fraction]:
+        """Prices that people had entered by then, of tenants whose events name none."""
+        named = {
+            one.tenant_id
+            for one in subscriptions
+            if one.priced_by is not None and one.priced_by.names_price
+        }
+        asked = {to_uuid_text(tenant_id): tenant_id for tenant_id in tenants.keys() - named}
+        found = {}
+        for uuid, tenant in self._state.tenants.find(asked, known_at).items():
+            said = tenant.provenance.get("price_usd")
+            if tenant.price_usd is None or said is None:
+                continue
+            if said.origin is Origin.API and said.at <= at:
+                found[asked[uuid]] = Fraction(tenant.price_usd)
+        return found
