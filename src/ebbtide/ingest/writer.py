@@ -45,6 +45,7 @@ WAITING_EVENTS_MAX = 200_000  # about 200 MB of events in memory; beyond it we a
 IDLE_UPKEEP_S = 1.0  # after this long without events there is time to fold and checkpoint
 GATHER_S = 0.02  # the longest that a group waits for the requests that are expected
 REST_UPKEEP_S = 30.0  # and this often while nothing comes, for readers leave caches behind
+BUSY_UPKEEP_S = 60.0  # and this often where events never cease, if there is something to do
 
 GENERATED_ID = "generated_event_id"  # the sender named none, so a retry would store it again
 
@@ -190,7 +191,9 @@ class Writer:
     # -- the thread ------------------------------------------------------------------------
 
     def _run(self) -> None:
-        upkeep_due = False
+        # A store may have begun work that outlasts a stop, so the first idle second asks it.
+        upkeep_due = more_due = True
+        kept_up_at = monotonic()
         while True:
             group = self._take(IDLE_UPKEEP_S if upkeep_due else REST_UPKEEP_S)
             if group is None:
@@ -199,9 +202,11 @@ class Writer:
                 self._finish(group)
                 self._expected = len(group) + len(self._waiting)
                 upkeep_due = True
-            else:
-                upkeep_due = False
-                self._upkeep()
+            if not group or (more_due and monotonic() - kept_up_at > BUSY_UPKEEP_S):
+                is_more_due = self._upkeep()
+                upkeep_due = bool(is_more_due)
+                more_due = more_due if is_more_due is None else is_more_due
+                kept_up_at = monotonic()
 
     def _take(self, timeout_s: float) -> list[Submission] | None:
         """The next group; empty when idle for the time given, None when closed and drained."""
@@ -250,11 +255,13 @@ class Writer:
                 self._accounting.add(submission.door, results)
                 submission.results.set_result(results)
 
-    def _upkeep(self) -> None:
+    def _upkeep(self) -> bool | None:
+        """Whether the store has more to do; None when it could not do what was due."""
         try:
-            self._events.maintain()
+            return self._events.maintain()
         except EbbtideError as error:
             log.warning("store.upkeep_failed", code=error.code, detail=str(error))
+            return None
 
     def _commit(self, group: list[Submission]) -> list[list[Result]]:
         self._directory.hear_of_erasures()

@@ -196,8 +196,13 @@ class EventStore(ABC):
     def close(self) -> None:
         """Release files and connections; the store is not usable after it."""
 
-    def maintain(self) -> None:
-        """Do a bounded piece of upkeep (compaction, checkpoint); called when ingest is idle."""
+    def maintain(self) -> bool:
+        """Do a bounded piece of upkeep (compaction, checkpoint); called when ingest is idle.
+
+        Returns:
+            Whether more is due: then it is called again soon, also between two commits.
+        """
+        return False
 
 
 def to_batch(events: Sequence[Event]) -> pa.RecordBatch:

@@ -38,6 +38,7 @@ from ebbtide.store.events.base import (
 )
 from ebbtide.store.events.identities import Identity, Row, keys_of, repeats_in, settle, uuid_texts
 from ebbtide.store.events.key_index import KeyIndex, Keys
+from ebbtide.store.events.scrub import begin_scrub, is_scrub_due, scrub_piece
 
 # A checkpoint rewrites what the log holds and makes commits wait, so it is kept rare: below
 # this size it happens only when ingest is idle.
@@ -122,6 +123,7 @@ class DuckDBEventStore(EventStore):
         self._fresh_rows = 0
         self._folded_rows = 0
         self._refolded_rows = 0
+        self._scrub_due = False
         self._change_seq = 0
         self._con = self._open()
 
@@ -203,6 +205,7 @@ class DuckDBEventStore(EventStore):
             self._limit_memory(self._memory_limit_mb)
         self._index = index
         self._refolded_rows = self._folded_rows
+        self._scrub_due = is_scrub_due(self._con)
 
     def _limit_memory(self, megabytes: int) -> None:
         """Set what DuckDB may hold; caches above it are given back at once."""
@@ -345,13 +348,19 @@ class DuckDBEventStore(EventStore):
                             f"DELETE FROM {table} WHERE tenant_id = $tenant",
                             who,
                         )
+                    if gone:
+                        begin_scrub(self._con)
                     # The newest number may go with its rows; after a restart it must not come back.
                     self._con.execute("INSERT INTO erased VALUES ($seq)", {"seq": self._change_seq})
                     self._con.commit()
                 except BaseException:
                     _rollback(self._con)
                     raise
+                # A deleted row is only marked; this writes the others anew.
+                self._fold()
+                self._refold()
                 self._con.execute("CHECKPOINT")  # so that the log does not keep what was erased
+                self._scrub_due = self._scrub_due or gone > 0
             except duckdb.Error as error:
                 raise _translate(error, "cannot erase") from error
             return gone
@@ -390,16 +399,19 @@ class DuckDBEventStore(EventStore):
         con.execute("DROP TABLE IF EXISTS refolded")
         self._folded_rows = self._refolded_rows = kept
 
-    def maintain(self) -> None:
+    def maintain(self) -> bool:
         with self._lock:
             try:
                 if self._fresh_rows > FOLD_ROWS // 10:
                     self._fold()
                 if self._folded_rows > 2 * self._refolded_rows + REFOLD_ROWS:
                     self._refold()
+                if self._scrub_due:
+                    self._scrub_due = not scrub_piece(self._con)
                 if self._wal_bytes() > IDLE_CHECKPOINT_BYTES:
                     self._con.execute("CHECKPOINT")
                 self._rest()
+                return self._scrub_due
             except duckdb.Error as error:
                 fault = _translate(error, "upkeep failed")
                 self._recover(error)
