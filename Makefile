@@ -5,8 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-# Two cores give two processes; more than four only fight over the disk.
-PYTEST := $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4
+# Two cores give two processes; more than four only fight over the disk. A process that is done
+# takes over tests of another: some take half a minute.
+PYTEST := $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint ci bench chaos docs accept lock house new-event-type new-metric

@@ -19,7 +19,7 @@ from homes import Home
 
 HOUR = timedelta(hours=1)
 US = timedelta(microseconds=1)
-EXAMPLES = {"duckdb": 40, "postgres": 60, "chdb": 15}
+EXAMPLES = {"duckdb": 40, "postgres": 60, "chdb": 8}
 
 
 def missing(changes: Iterable[Change], events: Iterable[Event]) -> list[Event]:
