@@ -288,6 +288,41 @@ def test_ids_with_slashes_and_uuids_work_in_paths(told: Server, path: str) -> No
         assert read(answer)["tenant_id"] == SLASHED
 
 
+#: Ids that read like a path, a query, or nothing; the last two name what is there already.
+AWKWARD = [
+    "x/explain",
+    "at-risk",
+    "..",
+    ".",
+    "a?b=c",
+    "a#b",
+    "%2F",
+    "a b",
+    "/",
+    "ä/ö",
+    "x",
+    "explain",
+]
+
+
+def test_every_customer_is_reached_whatever_its_id(fresh: Server) -> None:
+    fresh.admin.send(*[event(tenant_id=name) for name in AWKWARD])
+    for name in AWKWARD:
+        encoded = "".join(f"%{byte:02X}" for byte in name.encode())
+        for path in (encoded, to_uuid_text(name)):
+            for prefix in ("", "/api/v1"):
+                found = fresh.admin.ask("GET", f"{prefix}/ops/customers/{path}")
+                assert read(found)["tenant_id"] == name
+                why = f"{prefix}/ops/customers/{path}/explain?metric=risk_level"
+                assert read(fresh.admin.ask("GET", why))["tenant_id"] == name
+    plain = fresh.admin.ask("GET", "/ops/customers/x/explain?metric=risk_level")
+    assert read(plain)["tenant_id"] == "x"
+    assert "items" in read(fresh.admin.ask("GET", "/ops/customers/at-risk"))
+    bound = fresh.client("read", tenant="x/explain")
+    assert bound.ask("GET", f"/ops/customers/{quote('x/explain', safe='')}").status == 200
+    assert bound.ask("GET", "/ops/customers/%78").status == 404
+
+
 @pytest.mark.parametrize("path", ["nobody", "a%00b", "x" * 300, "", "at-risk/", "%2e%2e"])
 def test_an_unknown_customer_is_not_found(told: Server, path: str) -> None:
     answer = told.admin.ask("GET", f"/ops/customers/{path}")
@@ -463,6 +498,59 @@ def test_the_change_before_a_decline_is_named_with_those_it_did_not_harm(fresh: 
     bound = read(fresh.client("read", tenant="falling").get("/ops/customers/falling"))
     assert bound["risk"]["decay_correlation_detail"]["num_others_with_decline"] is None
     assert "others" not in bound["risk"]["decay_correlation"]
+
+
+RECORDED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "policy_version": (
+        {"policy_id": "PII", "policy_version": "v9"},
+        "policy_version",
+        "version v9 of policy PII",
+    ),
+    "model": ({"model": "heath-2"}, "model_switch", "first use of model heath-2"),
+    "price": ({"value": "199"}, "price_change", "price changed to 199 USD"),
+    "rate_limit": (
+        {"subject": "api", "value": "50/s"},
+        "rate_limit",
+        "rate limit of api changed to 50/s",
+    ),
+    "deploy": ({"subject": "proxy", "value": "r8"}, "deploy", "deploy proxy r8"),
+    "plan": ({"plan": "solo"}, "plan_change", "plan changed to solo"),
+}
+
+
+def test_a_recorded_change_of_any_kind_reaches_reasons_and_timelines(fresh: Server) -> None:
+    """Each of six customers declines after its own kind of change; a deploy touched all."""
+    events = [
+        event(tenant_id=kind, event_type=name, timestamp=at(day, hours))
+        for kind in RECORDED
+        for day in range(40)
+        for name, hours in (("API_CALL_RECEIVED", 1), ("INCIDENT_VIEWED", 2))
+        if name == "API_CALL_RECEIVED" or day >= 8
+    ]
+    fresh.admin.send(*events)
+    for kind, (said, _, _) in RECORDED.items():
+        body = {"kind": kind, "tenants": [kind], "at": at(10)} | said
+        assert fresh.admin.post("/v1/changes", body).results == ["stored"]
+    everybody = {"kind": "deploy", "value": "r9", "at": at(1)}
+    assert fresh.admin.post("/v1/changes", everybody).results == ["stored"]
+    run_jobs(fresh)
+    listed = read(fresh.admin.get("/ops/customers/at-risk"))["items"]
+    assert {one["tenant_id"] for one in listed} == set(RECORDED)
+    for one in listed:
+        kind, what = RECORDED[one["tenant_id"]][1:]
+        assert one["recent_changes"] == ["deploy r9, 1 day ago", f"{what}, 10 days ago"]
+        assert one["decay_correlation"].startswith(f"{what}, ")
+        assert one["decay_correlation_detail"]["change_kind"] == kind
+        profile = read(fresh.admin.get(f"/ops/customers/{one['tenant_id']}"))
+        assert profile["risk"]["recent_changes"] == one["recent_changes"]
+        assert profile["changes"] == [
+            {"at": at(1), "kind": "deploy", "what": "deploy r9", "is_everybodys": True},
+            {"at": at(10), "kind": kind, "what": what, "is_everybodys": False},
+        ]
+    before = read(fresh.admin.get("/ops/customers/plan", as_of=at(5)))
+    assert [change["what"] for change in before["changes"]] == ["plan changed to solo"]
+    known = read(fresh.admin.get("/ops/customers/plan", as_of=at(0), known_at=at(0)))
+    assert len(known["changes"]) == 2
 
 
 # -- who sees what -----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from api_server import NOON, Server
+from api_server import NOON, Server, event
 
 from ebbtide.domain.time import format_instant
 
@@ -74,6 +74,37 @@ def test_a_past_moment_knows_nothing_of_what_followed(fresh: Server) -> None:
     after = by_name(fresh.admin.get("/ops/infra", as_of=at).json)["redis_memory"]
     assert before == after
     assert before["used"] == 100 + 0.5 * 59
+
+
+def test_what_came_later_was_not_known(fresh: Server) -> None:
+    """Gauges and calls of the past that are sent today, asked for as it was known then."""
+    gauges = line(100)
+    calls = [
+        event(event_type="API_CALL_RECEIVED", timestamp=format_instant(NOON - n * 24 * HOUR))
+        for n in range(1, 13)
+    ]
+    fresh.admin.post("/v1/gauges", {"gauges": gauges[:80]})
+    fresh.admin.send(*calls[:8])
+    known_at = format_instant(NOON)
+    fresh.clock.advance(minutes=1)
+
+    def ask(**moments: str) -> Any:
+        return fresh.admin.get("/ops/infra", as_of=format_instant(NOON), **moments).json
+
+    then = ask(known_at=known_at)
+    assert then["known_at"] == known_at
+    assert by_name(then)["redis_memory"]["used"] == 100 + 0.5 * 79
+    growth = then["traffic"]["api_growth_rate_pct_per_week"]
+    assert growth == 200.0 == ask()["traffic"]["api_growth_rate_pct_per_week"]  # 6 after 2
+    fresh.admin.post("/v1/gauges", {"gauges": gauges[80:]})
+    fresh.admin.send(*calls[8:])
+    assert ask(known_at=known_at) == then
+    now = ask()
+    assert by_name(now)["redis_memory"]["used"] == 100 + 0.5 * 99
+    assert now["traffic"]["api_growth_rate_pct_per_week"] == 0.0
+    assert fresh.admin.get("/ops/infra", known_at=known_at).json == then
+    later = format_instant(fresh.clock.now + HOUR)
+    assert fresh.admin.get("/ops/infra", known_at=later).status == 422
 
 
 def test_nothing_sampled_is_an_empty_list_and_no_zero(fresh: Server) -> None:

@@ -110,6 +110,42 @@ def test_infra_counts_the_newest_report(fresh: Server) -> None:
     assert body["reasons"] == ["redis is 82 % full."]
 
 
+def test_samples_and_gauges_count_beside_reports(fresh: Server) -> None:
+    """What was sampled on schedule fills a resource as much as an event that says so."""
+    send(fresh, 1, "LOGIN", "2026-03-12T11:59:00Z")
+    report = {"resource": "redis", "current": 230, "limit": 256}
+    send(fresh, 1, "INFRA_LIMIT_HIT", "2026-03-12T10:00:00Z", metadata=report)
+    gauges = [
+        {"resource": "redis", "used": 100, "limit": 256, "at": "2026-03-12T11:00:00Z"},
+        {"resource": "queue", "used": 95, "limit": 100, "at": "2026-03-12T11:00:00Z"},
+        {"resource": "old", "used": 99, "limit": 100, "at": "2026-03-11T11:00:00Z"},
+        {"resource": "endless", "used": 99, "at": "2026-03-12T11:00:00Z"},
+    ]
+    before = fresh.clock.now
+    fresh.clock.advance(seconds=1)
+    assert fresh.admin.post("/v1/gauges", {"gauges": gauges}).status == 200
+    body = pulse(fresh)
+    assert [(one["resource"], one["saturation_pct"]) for one in body["resources"]] == [
+        ("queue", 95.0),
+        ("redis", 39.1),
+    ]
+    assert (body["system_state"], body["reasons"]) == ("ACTIVE_FAILURE", ["queue is 95 % full."])
+    known = pulse(fresh, known_at=format_instant(before), as_of=AS_OF)
+    assert [one["resource"] for one in known["resources"]] == ["redis"]
+    earlier = pulse(fresh, as_of="2026-03-12T10:30:00Z")
+    assert [one["saturation_pct"] for one in earlier["resources"]] == [99.0, 89.8]
+
+
+def test_old_data_is_not_stable(fresh: Server) -> None:
+    send(fresh, 50, "LOGIN", "2026-03-12T11:59:00Z")
+    assert pulse(fresh)["system_state"] == "STABLE"
+    fresh.clock.advance(hours=4)
+    body = pulse(fresh)
+    assert body["system_state"] == "UNKNOWN"
+    assert body["reasons"][0].startswith("No event for 4 hours, the newest is of 2026-03-12 11:59")
+    assert body["active_tenants_24h"] == 1  # it is known how it was
+
+
 def test_thresholds_can_be_changed_and_old_answers_keep_theirs(fresh: Server) -> None:
     send(fresh, 10, "REPLAY_EXECUTED", "2026-03-11T10:00:00Z")
     send(fresh, 8, "REPLAY_EXECUTED", "2026-03-12T10:00:00Z")

@@ -97,6 +97,31 @@ def test_a_broken_mapping_file_is_named_and_nothing_is_tried(fresh: Server) -> N
     assert fresh.admin.post("/v1/track", good).results == ["stored"]  # the old files stay in use
 
 
+def test_what_was_said_of_an_erased_past_is_not_called_stored(fresh: Server) -> None:
+    """Also where the erasure could not know whose the waiting call is."""
+    nameless = MAPPING.replace("context.groupId", "context.company")
+    write_mapping(fresh, nameless.replace('event = "Report Downloaded"', 'type = "identify"'))
+    release(fresh)  # reads the file
+    for hour in (11, 15):
+        fresh.clock.advance(hours=hour - 11)
+        call = {
+            "userId": "u",
+            "messageId": f"m-{hour}",
+            "timestamp": f"2026-03-12T{hour}:00:00Z",
+            "context": {"groupId": "acme"},
+            "traits": {"company": {"name": f"Acme at {hour}"}},
+        }
+        assert fresh.admin.post("/v1/identify", call).reasons == ["missing_tenant_id"]
+        if hour == 11:
+            fresh.clock.advance(hours=1)
+            assert fresh.admin.delete("/v1/tenants/acme", confirm="acme").status == 200
+    write_mapping(fresh, MAPPING)
+    report = release(fresh)
+    assert (report["released"], report["reasons"]) == (1, {"erased_tenant": 1})
+    assert [row["reason"] for row in waiting(fresh)] == ["erased_tenant"]
+    assert fresh.admin.get("/v1/tenants/acme").json["name"] == "Acme at 15"
+
+
 def test_an_event_of_the_future_is_released_when_its_time_has_come(fresh: Server) -> None:
     later = event(timestamp="2026-03-13T12:00:00Z", user_id="traveller")
     assert fresh.admin.send(later).reasons == ["future_timestamp"]

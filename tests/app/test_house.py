@@ -87,6 +87,9 @@ def test_secrets_do_not_show() -> None:
         ({"events_url": ""}, None, ""),
         ({"events_url": "duckdb:///"}, SettingsError, "file path"),
         ({"events_url": "duckdb://host/file"}, SettingsError, "file path"),
+        ({"events_url": "duckdb:///what?.duckdb"}, SettingsError, "no options"),
+        ({"events_url": "duckdb:///what%3F.duckdb"}, SettingsError, "a question mark: what?.d"),
+        ({"state_url": "sqlite:///state?mode=ro"}, SettingsError, "no options"),
         ({"events_url": "chdb:///"}, SettingsError, "file path"),
         ({"events_url": "chdb://host/folder"}, SettingsError, "file path"),
         ({"state_url": "redis://canary"}, SettingsError, "EBBTIDE_STATE_URL"),
@@ -115,11 +118,11 @@ def test_a_house_that_cannot_be_built_says_why_and_leaves_the_folder_free(
 def test_the_stores_stand_where_the_urls_say(tmp_path: Path) -> None:
     elsewhere = {
         "events_url": f"duckdb:///{tmp_path}/other/place/my%20events.duckdb",
-        "state_url": f"sqlite:///{tmp_path}/state%20here/s.sqlite",
+        "state_url": f"sqlite:///{tmp_path}/state%20here%3F/s.sqlite",
     }
     house(tmp_path / "data", **elsewhere).close()
     assert (tmp_path / "other/place/my events.duckdb").exists()
-    assert (tmp_path / "state here/s.sqlite").exists()
+    assert (tmp_path / "state here?/s.sqlite").exists()
     assert not list((tmp_path / "data").glob("*.duckdb"))
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import subprocess
 import sys
 from typing import Any
+
+import pytest
+import structlog
+
+from ebbtide.app.logs import configure_logs
 
 SCRIPT = """
 import logging, warnings
@@ -42,3 +49,24 @@ def test_lines_of_libraries_look_like_ours() -> None:
         assert "ZeroDivisionError" in line["exception"]
     assert "something is old" in lines[3]["event"]
     assert lines[4]["num"] == 3
+
+
+@pytest.mark.parametrize(("no_color", "has_colour"), [("", True), ("1", False)])
+def test_a_terminal_that_wants_no_colour_gets_none(
+    no_color: str, has_colour: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setattr(sys, "stderr", screen)
+    try:
+        configure_logs()
+        structlog.get_logger("ebbtide").info("hello", num=3)
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+    assert "hello" in screen.getvalue()
+    assert ("\x1b[" in screen.getvalue()) is has_colour

@@ -281,6 +281,32 @@ def test_tenants_are_listed_shown_and_erased(ebbtide: Command) -> None:
     check_folder(ebbtide)
 
 
+@pytest.mark.parametrize("ebbtide", ["beside a server"], indirect=True)
+def test_a_file_of_tenants_is_entered(ebbtide: Command, tmp_path: Path) -> None:
+    file = tmp_path / "tenants.json"
+    contacts = [{"name": "Ada", "email": "ada@example.com", "role": None}]
+    said: dict[str, object] = {
+        "name": "Acme",
+        "price_usd": 49.5,
+        "plan": None,
+        "contacts": contacts,
+    }
+    known = {"tenant_id": "acme", **said}
+    file.write_text(json.dumps({"simulated": True, "tenants": [known, {"tenant_id": ".."}]}))
+    assert ebbtide("tenants", "enter", str(file)) == "Entered 2 tenants.\n"
+    first = {one["tenant_id"]: one for one in ebbtide.json("tenants", "list")["tenants"]}
+    assert set(first) == {"acme", ".."}
+    assert {name: first["acme"][name] for name in said} == said
+    file.write_text(json.dumps([{"tenant_id": "acme", "name": None, "plan": "pro"}]))
+    assert ebbtide.json("tenants", "enter", str(file)) == {"num_entered": 1}
+    after = json.loads(ebbtide("tenants", "show", "acme"))
+    assert (after["name"], after["plan"]) == ("Acme", "pro")  # null says nothing
+    for wrong in ("{", "3", '[{"name": "x"}]'):
+        file.write_text(wrong)
+        assert ebbtide.run("tenants", "enter", str(file)).exit_code == 2
+    assert ebbtide.run("tenants", "enter", str(tmp_path / "none")).exit_code == 2
+
+
 # -- simulate, help, version -------------------------------------------------------------------
 
 

@@ -75,6 +75,20 @@ def told(story_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     return Command(story_folder, "beside a server")
 
 
+@pytest.mark.parametrize("ebbtide", ["beside a server"], indirect=True)
+def test_a_customer_is_found_whatever_its_id(ebbtide: Command) -> None:
+    names = ["at-risk", "x/explain", "..", "a?b"]
+    send(
+        ebbtide,
+        *({"tenant_id": name, "event_type": "LOGIN", "timestamp": ago(1)} for name in names),
+    )
+    for name in names:
+        found = ebbtide.json("why", name)
+        assert (found["profile"]["tenant_id"], found["explanation"]["tenant_id"]) == (name, name)
+        assert json.loads(ebbtide("tenants", "show", name))["tenant_id"] == name
+        assert f"Erased {name}: 1" in ebbtide("tenants", "erase", name, "--yes")
+
+
 def test_each_page_needs_no_server(ebbtide: Command) -> None:
     send(ebbtide, *story())
     run_jobs(ebbtide)
@@ -138,6 +152,20 @@ def test_why_is_one_page(told: Command) -> None:
     assert "nothing speaks for a risk" in " ".join(wide.split())
     both = told.json("why", "steady")
     assert both["profile"]["tenant_id"] == both["explanation"]["tenant_id"] == "steady"
+
+
+def test_nothing_is_cut_on_a_narrow_terminal(told: Command) -> None:
+    """What does not fit wraps: every word of the reasons and of the evidence is on the page."""
+    whole = told.json("why", "acme [red]\x1b[31m", "--metric", "stickiness_delta")
+    page = told("why", "acme [red]\x1b[31m", "--metric", "stickiness_delta")
+    assert max(map(len, page.splitlines()[:-1])) <= 80 and "…" not in page
+    parts = whole["explanation"]["inputs"]
+    assert any(len(part["name"]) > 25 for part in parts)
+    shown = re.sub(r"\s", "", page)
+    for part in parts:
+        for word in part["name"].split():
+            assert word in shown
+    assert "the first and the last are parts of a day" in " ".join(page.split())
 
 
 def test_customers_are_listed_in_pages(told: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -13,20 +14,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebbtide.catalog.loader import load_catalog
+from ebbtide.catalog.pulse import Threshold
 from ebbtide.signals.pulse import (
     Change,
     Producer,
     Reading,
     Sample,
     State,
-    judge,
+    Verdict,
     percentile,
+)
+from ebbtide.signals.pulse import (
+    judge as judge_with,
 )
 from ebbtide.signals.pulse_reading import newest_samples
 
 T0 = datetime(2026, 3, 12, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-THRESHOLDS = load_catalog().signals.pulse.thresholds
+RULE = load_catalog().signals.pulse
+THRESHOLDS = RULE.thresholds
 STEADY = Change(100, 100, 100)
 NAMES = ("active_tenants", "incidents_created", "replays_executed", "exports_generated")
 
@@ -35,6 +41,8 @@ def reading(**more: Any) -> Reading:
     """A calm day, but for what is said."""
     counts = {name: more.pop(name, STEADY) for name in NAMES}
     rest: dict[str, Any] = {
+        "as_of": T0,
+        "newest_at": T0,
         "counts": counts,
         "num_events": 1000,
         "num_llm_calls": 0,
@@ -43,6 +51,10 @@ def reading(**more: Any) -> Reading:
         "producers": (),
     }
     return Reading(**(rest | more))
+
+
+def judge(one: Reading | None, thresholds: Sequence[Threshold] | None) -> Verdict:
+    return judge_with(one, thresholds, RULE.stale_after)
 
 
 def sample(used: str, limit: str = "100", resource: str = "redis", at: datetime = T0) -> Sample:
@@ -114,6 +126,57 @@ def test_who_sees_nothing_does_not_say_stable() -> None:
     gone = reading(num_events=0, replays_executed=Change(0, 100, 100), samples=(sample("99"),))
     assert judge(gone, THRESHOLDS).state is State.UNKNOWN
     assert all(judge(r, THRESHOLDS).reasons for r in (None, blind, gone))
+
+
+@pytest.mark.parametrize(
+    ("gap", "state"),
+    [
+        (timedelta(0), State.STABLE),
+        (3 * HOUR, State.STABLE),
+        (3 * HOUR + timedelta(microseconds=1), State.UNKNOWN),
+        (23 * HOUR, State.UNKNOWN),
+    ],
+)
+def test_when_events_stopped_nobody_knows_how_it_is(gap: timedelta, state: State) -> None:
+    assert judge(reading(newest_at=T0 - gap), THRESHOLDS).state is state
+    failing = reading(newest_at=T0 - gap, num_llm_calls=10, num_llm_failed=9)
+    verdict = judge(failing, THRESHOLDS)
+    is_known = state is State.STABLE
+    assert verdict.state is (State.ACTIVE_FAILURE if is_known else State.UNKNOWN)
+    assert [alert.name for alert in verdict.alerts] == ["llm_failure_rate"]  # told all the same
+    assert verdict.reasons[-1] == "9 of 10 LLM calls failed (90 %)."
+
+
+def test_an_old_newest_event_is_named() -> None:
+    assert judge(reading(newest_at=T0 - 23 * HOUR), THRESHOLDS).reasons == (
+        "No event for 23 hours, the newest is of 2026-03-11 13:00 UTC: either nothing happens, or"
+        " nothing reaches us. The numbers say how it was until then.",
+    )
+
+
+def test_what_weighs_most_is_told_first() -> None:
+    verdict = judge(
+        reading(
+            exports_generated=Change(0, 100, 0),
+            num_llm_calls=100,
+            num_llm_failed=6,
+            samples=(sample("99"), sample("81", resource="disk")),
+            incidents_created=Change(900, 100, 0),
+        ),
+        THRESHOLDS,
+    )
+    assert verdict.state is State.ACTIVE_FAILURE
+    assert [text.split()[0] for text in verdict.reasons] == [
+        "redis", "6", "disk", "Exports", "Incidents",
+    ]  # fmt: skip
+
+
+def test_a_probe_that_cannot_look_is_told_and_is_no_zero() -> None:
+    verdict = judge(reading(blind=(("redis", "no answer"),)), THRESHOLDS)
+    assert verdict.state is State.STABLE
+    assert verdict.reasons == (
+        "redis cannot be looked at (no answer): how full it is is not known.",
+    )
 
 
 def test_the_state_follows_the_table() -> None:
@@ -199,7 +262,10 @@ count = st.integers(0, 30)
 def test_alerts_and_state_agree(
     counts: dict[str, Change], num_events: int, calls: int, failed: int
 ) -> None:
-    found = judge(Reading(counts, num_events, calls, min(failed, calls), (), ()), THRESHOLDS)
+    seen = reading(
+        **counts, num_events=num_events, num_llm_calls=calls, num_llm_failed=min(failed, calls)
+    )
+    found = judge(seen, THRESHOLDS)
     critical = {alert.state for alert in found.alerts if alert.level == "critical"}
     if num_events == 0:
         assert found.state is State.UNKNOWN

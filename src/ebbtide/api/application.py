@@ -16,8 +16,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ebbtide import __version__
 from ebbtide.api import problems
+from ebbtide.api.customer_path import settle_customer_path
 from ebbtide.api.invalid import on_invalid
-from ebbtide.api.openapi import INGEST_PATHS
+from ebbtide.api.openapi import INGEST_PATHS, say_simulated
 from ebbtide.api.routes import (
     backfill,
     bulk,
@@ -34,7 +35,6 @@ from ebbtide.api.routes import (
     metrics,
     ops_changes,
     ops_events,
-    ops_revenue,
     playbooks,
     pulse,
     quarantine,
@@ -81,7 +81,8 @@ def build_application(services: Services, *, is_simulated: bool = False) -> Appl
     """The ASGI application over one set of services.
 
     Args:
-        is_simulated: the data is a sample company's; every answer says so in a header.
+        is_simulated: the data is a sample company's; every answer says so in a header, and every
+            JSON object of a described route in its first field.
     """
     app = Application(
         title="Ebbtide",
@@ -94,6 +95,7 @@ def build_application(services: Services, *, is_simulated: bool = False) -> Appl
         telemetry=_SILENT,
     )
     app.state.services = services
+    app.state.is_simulated = is_simulated
     if is_simulated:
         app.answer_headers = (*_HEADERS, _SIMULATED)
     for methods, path, handler in PLAIN_ROUTES:
@@ -108,7 +110,6 @@ def build_application(services: Services, *, is_simulated: bool = False) -> Appl
         pulse,
         incidents,
         ops_changes,
-        ops_revenue,
         jobs,
         backfill,
         infra,
@@ -141,6 +142,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         for path, operations in INGEST_PATHS.items():
             document["paths"].setdefault(path, {}).update(operations)
         components = document.setdefault("components", {})
+        say_simulated(document)
         components["securitySchemes"] = {
             "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "Bearer": {"type": "http", "scheme": "bearer"},
@@ -177,6 +179,8 @@ class Application(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+
+        settle_customer_path(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -210,3 +210,22 @@ INGEST_PATHS: dict[str, dict[str, Any]] = {
     "/health/ready": _probe("Can both stores answer?"),
     "/metrics": _probe("Figures for Prometheus", is_open=False),
 }
+
+
+_SIMULATED = {
+    "type": "boolean",
+    "const": True,
+    "description": "Only where the sample company lives: nothing in this answer is real.",
+}
+
+
+def say_simulated(document: dict[str, Any]) -> None:
+    """Tell of the field that every JSON object of a sample company begins with."""
+    schemas = document["components"].get("schemas", {})
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, answer in operation.get("responses", {}).items():
+                said = answer.get("content", {}).get("application/json", {}).get("schema", {})
+                name = said.get("$ref", "").rpartition("/")[2]
+                if status.startswith("2") and "properties" in schemas.get(name, {}):
+                    schemas[name]["properties"].setdefault("simulated", _SIMULATED)

@@ -162,8 +162,11 @@ def _enter(house: House, story: Simulation, end: datetime) -> None:
             Contact(one.get("name"), one.get("email"), one.get("role"))
             for one in tenant.get("contacts") or ()
         )
+        # Known since they signed up: an answer as it was known then has names too.
+        started = tenant.get("started")
+        at = end if started is None else parse_instant(started)
         facts = [
-            Fact("name", tenant.get("name"), end, Origin.API),
-            Fact("contacts", contacts, end, Origin.API),
+            Fact("name", tenant.get("name"), at, Origin.API),
+            Fact("contacts", contacts, at, Origin.API),
         ]
-        house.services.state.tenants.put(tenant["tenant_id"], facts, end)
+        house.services.state.tenants.put(tenant["tenant_id"], facts, at)

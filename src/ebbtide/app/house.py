@@ -119,7 +119,7 @@ class House:
                 writer=writer,
                 ingestor=ingestor,
                 bulk=BulkLoader(validator, events, state, directory, accounting),
-                releaser=Releaser(ingestor, state, mappings, clock),
+                releaser=Releaser(ingestor, state, mappings, clock, directory),
                 runner=runner,
                 customers=customers,
                 revenue=revenue,

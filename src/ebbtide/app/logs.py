@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import Literal
 
@@ -23,7 +24,12 @@ def configure_logs(least: Literal["info", "error"] = "info") -> None:
     if sys.stderr.isatty():
         # Plain traces: those of the renderer's own choice print every local, keys among them,
         # and take seconds to draw.
-        form = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        form = [
+            structlog.dev.ConsoleRenderer(
+                colors=not os.environ.get("NO_COLOR"),
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        ]
     else:
         form = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(

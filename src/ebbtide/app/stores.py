@@ -26,6 +26,8 @@ def open_events(settings: Settings) -> EventStore:
         from ebbtide.store.events.duckdb import DuckDBEventStore
 
         path = _path(url)
+        if "?" in str(path):  # it takes what follows for options, and would write elsewhere
+            raise SettingsError(f"DuckDB keeps no file at a path with a question mark: {path}")
         path.parent.mkdir(parents=True, exist_ok=True)
         return DuckDBEventStore(path, memory_limit_mb=settings.duckdb_memory_mb)
     if scheme in ("postgresql", "postgres"):
@@ -89,7 +91,10 @@ def path_of(url: str) -> Path | None:
 
 def _path(url: str) -> Path:
     """The file or folder of ``scheme:///relative/path`` or ``scheme:////absolute/path``."""
-    scheme, _, rest = url.partition("?")[0].partition("://")
+    before, mark, _ = url.partition("?")
+    scheme, _, rest = before.partition("://")
+    if mark and scheme != "chdb":  # the one whose engine takes options
+        raise SettingsError(f"{scheme}:/// takes a path and no options: leave the ? away")
     if not rest.startswith("/") or rest.strip("/") == "":
         raise SettingsError(
             f"{scheme}:/// needs a file path after it: {scheme}:///relative or {scheme}:////absolute"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from fractions import Fraction
 
 from ebbtide.catalog.definition import Definition
@@ -47,9 +48,13 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class PulseRule:
-    """The formula's id and its thresholds, in the order in which they are told."""
+    """The formula's id and its thresholds, in the order in which they are told.
+
+    Without any event for longer than ``stale_after`` nobody can say how things are.
+    """
 
     formula: str
+    stale_after: timedelta
     thresholds: tuple[Threshold, ...]
 
 
@@ -60,7 +65,9 @@ def read_pulse(one: Definition) -> PulseRule:
         CatalogError: it is wrong; the message names the file and the key.
     """
     rule = PulseRule(
-        one.text("formula"), tuple(_threshold(each) for each in one.tables("threshold"))
+        one.text("formula"),
+        timedelta(hours=one.whole("stale_after_h")),
+        tuple(_threshold(each) for each in one.tables("threshold")),
     )
     if sorted(each.name for each in rule.thresholds) != sorted(_COMPARED):
         raise one.error("threshold", f"needs each of {', '.join(_COMPARED)} once")

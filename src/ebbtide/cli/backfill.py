@@ -28,7 +28,10 @@ def backfill_command(connect: Connect) -> Callable[..., None]:
         every: str = typer.Option("7d", help="Step, such as 7d, 1d or 6h."),
         as_json: bool = AS_JSON,
     ) -> None:
-        """Compute the scores of past moments and keep them; what is current stays as it is.
+        """Compute and keep the scores of past moments, for their history; not needed to ask.
+
+        One moment after the other, from first to last. What is current stays as it is, and so do
+        suggestions. today, why and customers answer for any past moment also without it.
 
         Ends with 0 when all was computed, 2 when tenants were left out. It may be stopped and
         started again: a moment that is there already is computed again and adds nothing.

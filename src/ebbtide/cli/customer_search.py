@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 from ebbtide.cli.door import CommandError, Door
+from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.nearest import nearest
 
 _NOT_FOUND = 404
@@ -43,7 +43,8 @@ def find_customer(door: Door, meant: str, **moments: str | None) -> dict[str, An
 
 
 def _profile(door: Door, tenant: str, **moments: str | None) -> dict[str, Any]:
-    return door.get(f"/ops/customers/{quote(tenant, safe='')}", **moments)
+    # By its UUID: ids may hold slashes, or read like another path.
+    return door.get(f"/ops/customers/{to_uuid_text(tenant)}", **moments)
 
 
 def _everybody(door: Door, **moments: str | None) -> Iterator[tuple[str, str | None]]:

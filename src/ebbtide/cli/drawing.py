@@ -98,13 +98,13 @@ def bars(counts: Sequence[int], console: Console) -> str:
 
 
 def columns(widths: Sequence[int | None]) -> Table:
-    """A table without lines; a width of None takes what is left, and wraps."""
+    """A table without lines; a width of None takes what is left. What is longer wraps."""
     table = Table.grid(padding=(0, 1), expand=True)
     for width in widths:
         if width is None:
             table.add_column(ratio=1, overflow="fold")
         else:
-            table.add_column(width=width, no_wrap=True)
+            table.add_column(width=width, overflow="fold")
     return table
 
 

@@ -34,7 +34,8 @@ def jobs_commands(connect: Connect) -> typer.Typer:
         as_of: str | None = typer.Option(
             None,
             callback=as_moment,
-            help="Compute for this moment of the past, or a date for 00:00 UTC; now by default.",
+            help="Compute once for this past moment, or a date for 00:00 UTC; what is current"
+            " stays as it is. Many moments: ebbtide backfill. Left out: now.",
         ),
         as_json: bool = AS_JSON,
     ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ebbtide.cli.door import Connect
+from ebbtide.cli.drawing import moment
 from ebbtide.cli.moments import AS_OF, KNOWN_AT
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
 
@@ -36,7 +37,7 @@ def pulse_command(connect: Connect) -> Callable[..., None]:
             return
         state = body["system_state"]
         console.print(
-            inert(f"{state.replace('_', ' ')}  as of {body['as_of']}"), style=_STYLES[state]
+            f"{state.replace('_', ' ')}  as of {moment(body['as_of'])}", style=_STYLES[state]
         )
         for reason in body["reasons"]:
             console.print(inert(f"  {reason}"))

@@ -70,7 +70,9 @@ def simulate(
         )
         return
     console.print(f"Simulated {written.num_events:,} events of {tenants} customers into {out}/")
-    console.print(f"Import them with: ebbtide import {written.events}")
+    console.print(f"Import them with:          ebbtide import {written.events}")
+    console.print(f"Their names and contacts:  ebbtide tenants enter {written.tenants}")
+    console.print(f"What is true of them:      {written.truth}")
 
 
 def _last_hour() -> datetime:

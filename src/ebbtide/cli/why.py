@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -31,7 +30,7 @@ from ebbtide.cli.drawing import (
 )
 from ebbtide.cli.moments import AS_OF, KNOWN_AT
 from ebbtide.cli.output import AS_JSON, print_json
-from ebbtide.domain.time import parse_instant
+from ebbtide.domain.time import MICROSECOND, parse_instant
 
 TREND_STYLES = {
     "rising": "green",
@@ -62,7 +61,7 @@ def why_command(connect: Connect) -> Callable[..., None]:
         moments = {"as_of": as_of, "known_at": known_at}
         with connect() as door:
             profile = find_customer(door, tenant, **moments)
-            path = f"/ops/customers/{quote(profile['tenant_id'], safe='')}"
+            path = f"/ops/customers/{profile['tenant_uuid']}"
             explained = door.get(
                 f"{path}/explain",
                 metric=metric,
@@ -197,7 +196,23 @@ def _timeline(console: Console, one: dict[str, Any]) -> None:
             Text(f"{line['num_30d']:,}", justify="right"),
             Text(trend, TREND_STYLES.get(trend, "dim" if line["trend"] is None else "")),
         )
+    if one["changes"]:
+        # Midnight belongs to the day that ends with it, in the bars too.
+        changed = {
+            (parse_instant(change["at"]) - MICROSECOND).date().isoformat()
+            for change in one["changes"]
+        }
+        marks = "".join(
+            "^" if day["date"] in changed else " " for day in one["timeline"][0]["days"]
+        )
+        num = Text(str(len(one["changes"])), justify="right")
+        table.add_row("changes recorded", Text(marks, "cyan"), num, "")
     console.print(table)
+    console.print(
+        "One bar for each UTC day; the first and the last are parts of a day. Then how often in 30"
+        " days, and how the last 7 compare with the days before.",
+        style="dim",
+    )
 
 
 def _changes(console: Console, risk: dict[str, Any]) -> None:
@@ -236,7 +251,7 @@ def _explain(console: Console, one: dict[str, Any]) -> None:
     shown = ", ".join(value) if isinstance(value, list) else value
     console.print(words(f"{'unknown' if shown is None else shown}  by {one['formula']['id']}"))
     console.print(words(one["formula"]["text"], "dim"))
-    table = columns([46, 22, None])
+    table = columns([None, None, 12])
     for part in one["inputs"]:
         value = part["value"]
         adds = "" if part["contributes"] is None else f"adds {part['contributes']:g}"

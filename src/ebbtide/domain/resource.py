@@ -20,7 +20,10 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResourceSample:
-    """What was in use of a resource at one moment; ``limit`` is None when there is none known."""
+    """What was in use of a resource at one moment; ``limit`` is None when there is none known.
+
+    ``received_at`` is when it came, where that is another moment than ``at``.
+    """
 
     resource: str
     at: datetime
@@ -28,6 +31,7 @@ class ResourceSample:
     limit: float | None
     unit: str | None
     origin: Origin
+    received_at: datetime | None = None
 
     @property
     def saturation(self) -> float | None:

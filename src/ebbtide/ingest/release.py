@@ -17,8 +17,10 @@ from ebbtide.domain.quarantine import (
     QuarantineRow,
     ReleaseResult,
 )
+from ebbtide.domain.tenant import Sighting
 from ebbtide.ingest import cloudevents, segment
 from ebbtide.ingest.decode import decode_record
+from ebbtide.ingest.directory import Directory
 from ebbtide.ingest.imported_row import ImportedRowReader
 from ebbtide.ingest.incoming import Aside, Incoming, Reading
 from ebbtide.ingest.ingestor import DEFAULT_SOURCES, Ingestor
@@ -59,11 +61,13 @@ class Releaser:
         state: StateStore,
         mappings: Mappings,
         clock: Callable[[], datetime],
+        directory: Directory,
     ) -> None:
         self._ingestor = ingestor
         self._state = state
         self._mappings = mappings
         self._clock = clock
+        self._directory = directory
         self._catalog = load_catalog()
 
     def release(
@@ -87,7 +91,8 @@ class Releaser:
         mappings = dict(self._mappings.reload())
         if mapping is not None:
             mappings[mapping.name] = mapping
-        reader = _Reader(mappings, ImportedRowReader(self._catalog))
+        self._directory.hear_of_erasures()
+        reader = _Reader(mappings, ImportedRowReader(self._catalog), self._directory.is_past)
         report = ReleaseReport()
         after = 0
         while True:
@@ -148,9 +153,15 @@ def _completed(record: Incoming, row: QuarantineRow) -> Incoming:
 class _Reader:
     """Reads records again as their doors would, for the time of one release."""
 
-    def __init__(self, mappings: Mapping[str, SourceMapping], imported: ImportedRowReader) -> None:
+    def __init__(
+        self,
+        mappings: Mapping[str, SourceMapping],
+        imported: ImportedRowReader,
+        is_past: Callable[[Sighting], bool],
+    ) -> None:
         self._mappings = mappings
         self._imported = imported
+        self._is_past = is_past
         self.missing: Counter[str] = Counter()  #: rows by the name of a mapping that nobody knows
 
     def reread(self, row: QuarantineRow) -> Reading:
@@ -165,6 +176,7 @@ class _Reader:
                     received_at=entry.received_at,
                     mapping=self._mappings["segment"],
                     bound_tenant=entry.tenant_id,
+                    is_past=self._is_past,
                 )
             if entry.door == "cloudevents":
                 return cloudevents.reread(entry.raw, mapping=self._mappings["cloudevents"])

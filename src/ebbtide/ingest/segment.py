@@ -90,6 +90,7 @@ def reread(
     received_at: datetime,
     mapping: SourceMapping,
     bound_tenant: str | None = None,
+    is_past: Callable[[Sighting], bool] = lambda _: False,
 ) -> Reading:
     """Read again what quarantine kept of one message, with the time it first came.
 
@@ -102,6 +103,7 @@ def reread(
         received_at=received_at,
         mapping=mapping,
         bound_tenant=bound_tenant,
+        is_past=is_past,
     )
 
 

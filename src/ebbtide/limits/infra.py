@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -96,6 +96,7 @@ class Infra:
     """Every resource, what breaks first on top."""
 
     as_of: datetime
+    known_at: datetime
     resources: tuple[ResourceOutlook, ...]
     probes: tuple[ProbeState, ...]
     traffic: Traffic
@@ -106,27 +107,36 @@ class Infra:
 
 
 def read_infra(
-    state: StateStore, events: EventStore, now: datetime, as_of: datetime | None = None
+    state: StateStore,
+    events: EventStore,
+    now: datetime,
+    as_of: datetime | None = None,
+    known_at: datetime | None = None,
 ) -> Infra:
     """Read how all resources stand.
 
     Args:
-        as_of: the moment to answer for; None: now, with the newest projections of the schedule.
+        as_of: the moment to answer for; None: that of ``known_at`` if given, else now, with the
+            newest projections of the schedule.
+        known_at: samples and events that came later do not count; None means that all do.
 
     Raises:
         StoreUnavailable: a store does not answer.
     """
-    shelf, at = state.resources, as_of or now
-    hits = reported(events, at - HISTORY, at)
-    newest = {one.resource: one for one in (shelf.newest_at(at) if as_of else shelf.newest())}
+    at, is_past = as_of or known_at or now, bool(as_of or known_at)
+    shelf = state.resources.as_known(known_at)
+    hits = reported(events, at - HISTORY, at, known_at)
+    newest = {one.resource: one for one in (shelf.newest_at(at) if is_past else shelf.newest())}
     probes = shelf.probes()
     failed = {
         resource: probe
         for probe in probes.values()
-        if not probe.is_available and as_of is None
+        if not probe.is_available and not is_past
         for resource in PROBE_RESOURCES.get(probe.probe, ())
     }
-    said, edges = shelf.daily_projections(at - SCORED, at), shelf.edges_by_resource(at)
+    told_by = at if known_at is None else min(at, known_at)
+    said = shelf.daily_projections(at - SCORED, told_by)
+    edges = shelf.edges_by_resource(told_by)
 
     def record(name: str) -> Score:
         return score(said.get(name, []), edges.get(name, []), at)
@@ -140,12 +150,16 @@ def read_infra(
             failed.get(name),
             record(name),
             at,
-            is_past=as_of is not None,
+            is_past=is_past,
         )
         for name in sorted(newest.keys() | hits.keys() | failed.keys())
     ]
     return Infra(
-        at, tuple(sorted(found, key=_urgency)), tuple(probes.values()), _traffic(events, at)
+        at,
+        known_at or now,
+        tuple(sorted(found, key=_urgency)),
+        () if is_past else tuple(probes.values()),
+        _traffic(events, at, known_at),
     )
 
 
@@ -202,31 +216,44 @@ def _urgency(one: ResourceOutlook) -> tuple[float, float, float, str]:
     return (days, low, -(share or 0.0), one.resource)
 
 
-def _traffic(events: EventStore, at: datetime) -> Traffic:
+def _traffic(events: EventStore, at: datetime, known_at: datetime | None) -> Traffic:
     minutes = [at - n * MINUTE for n in range(61)]
     # One column a minute: what groups by minute is written otherwise on every engine.
     columns = ", ".join(
         f"SUM(CASE WHEN timestamp > :m{n + 1} AND timestamp <= :m{n} THEN 1 ELSE 0 END)"
         for n in range(60)
     )
+    known, asked = _known(known_at)
     row = events.query(
         f"SELECT {columns} FROM events "
-        "WHERE event_type = 'API_CALL_RECEIVED' AND timestamp > :m60 AND timestamp <= :m0",
-        {f"m{n}": moment for n, moment in enumerate(minutes)},
+        "WHERE event_type = 'API_CALL_RECEIVED' AND timestamp > :m60 AND timestamp <= :m0" + known,
+        asked | {f"m{n}": moment for n, moment in enumerate(minutes)},
     )[0]
     counts = [int(value or 0) for value in row]
-    this_week, last_week = _weeks(events, floor_hour(at))
+    this_week, last_week = _weeks(events, floor_hour(at), known_at)
     growth = (this_week - last_week) / last_week if last_week else None
     return Traffic(sum(counts) / 60, max(counts), growth)
 
 
-def _weeks(events: EventStore, end: datetime) -> tuple[int, int]:
+def _weeks(events: EventStore, end: datetime, known_at: datetime | None) -> tuple[int, int]:
     """Calls of the last week and of the one before, in full hours."""
-    bounds: Mapping[str, datetime] = {"end": end, "middle": end - WEEK, "start": end - 2 * WEEK}
+    bounds: dict[str, datetime] = {"end": end, "middle": end - WEEK, "start": end - 2 * WEEK}
+    # Sums of an hour do not say when their events came.
+    at, num, source = ("hour_end", "num", "event_rollup")
+    if known_at is not None:
+        at, num, source = ("timestamp", "1", "events")
+    known, asked = _known(known_at)
     row = events.query(
-        "SELECT SUM(CASE WHEN hour_end > :middle THEN num ELSE 0 END), "
-        "SUM(CASE WHEN hour_end <= :middle THEN num ELSE 0 END) FROM event_rollup "
-        "WHERE event_type = 'API_CALL_RECEIVED' AND hour_end > :start AND hour_end <= :end",
-        bounds,
+        f"SELECT SUM(CASE WHEN {at} > :middle THEN {num} ELSE 0 END), "
+        f"SUM(CASE WHEN {at} <= :middle THEN {num} ELSE 0 END) FROM {source} "
+        f"WHERE event_type = 'API_CALL_RECEIVED' AND {at} > :start AND {at} <= :end{known}",
+        bounds | asked,
     )[0]
     return int(row[0] or 0), int(row[1] or 0)
+
+
+def _known(known_at: datetime | None) -> tuple[str, dict[str, datetime]]:
+    """The condition on when events came, and its parameter."""
+    if known_at is None:
+        return "", {}
+    return " AND received_at <= :known_at", {"known_at": known_at}

@@ -23,21 +23,26 @@ _HITS = """
 SELECT timestamp, resource, metadata FROM events
 WHERE event_type = 'INFRA_LIMIT_HIT' AND timestamp > :since AND timestamp <= :as_of
   AND source <> :own
-ORDER BY timestamp
 """
 
 
 def reported(
-    events: EventStore, since: datetime, as_of: datetime
+    events: EventStore, since: datetime, as_of: datetime, known_at: datetime | None = None
 ) -> dict[str, list[ResourceSample]]:
     """Samples that stand in INFRA_LIMIT_HIT events of others, oldest first, by resource.
+
+    Args:
+        known_at: events that were received later do not count; None means that all do.
 
     Raises:
         StoreUnavailable: the event store does not answer.
     """
     found: dict[str, list[ResourceSample]] = {}
-    rows = events.query(_HITS, {"since": since, "as_of": as_of, "own": OWN_SOURCE})
-    for at, resource, text in rows:
+    asked: dict[str, Any] = {"since": since, "as_of": as_of, "own": OWN_SOURCE}
+    sql = _HITS
+    if known_at is not None:
+        sql, asked = f"{sql}  AND received_at <= :known_at\n", asked | {"known_at": known_at}
+    for at, resource, text in events.query(f"{sql}ORDER BY timestamp", asked):
         metadata: Mapping[str, Any] = json.loads(text)
         used, limit = float(metadata["current"]), float(metadata["limit"])
         if resource is None or not limit > 0 or not math.isfinite(used):

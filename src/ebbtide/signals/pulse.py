@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
+from typing import NamedTuple
 
 from ebbtide.catalog.pulse import Threshold
 from ebbtide.signals.rounding import to_whole
@@ -117,18 +118,24 @@ class Reading:
     """What the stores said; counts are of 24 hours.
 
     Attributes:
+        as_of: the moment.
+        newest_at: timestamp of the newest event of 24 hours; None when there is none.
         counts: by name of the threshold that looks at them.
         num_events: events of any type; 0 means that nothing was seen.
         num_llm_calls, num_llm_failed: all calls, and the failed ones among them.
         samples: the newest one of each resource.
+        blind: for each probe that cannot look its name and why.
     """
 
+    as_of: datetime
+    newest_at: datetime | None
     counts: dict[str, Change]
     num_events: int
     num_llm_calls: int
     num_llm_failed: int
     samples: tuple[Sample, ...]
     producers: tuple[Producer, ...]
+    blind: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def llm_failure_rate(self) -> Fraction | None:
@@ -145,12 +152,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A threshold that is passed."""
+    """A threshold that is passed; ``weight`` is how many times over."""
 
     name: str
     level: str
     text: str
     state: State | None  # what it makes of the state; None for a warning
+    weight: Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +170,27 @@ class Verdict:
     alerts: tuple[Alert, ...]
 
 
-def judge(reading: Reading | None, thresholds: Sequence[Threshold] | None) -> Verdict:
+class _Finding(NamedTuple):
+    """What is beyond a threshold, in words, how many times over, and whether it is an alarm."""
+
+    text: str
+    weight: Fraction
+    is_alarming: bool = True
+
+
+def judge(
+    reading: Reading | None, thresholds: Sequence[Threshold] | None, stale_after: timedelta
+) -> Verdict:
     """The state at a moment.
 
     Args:
         reading: None when the event store cannot answer.
         thresholds: None when the state store cannot answer.
+        stale_after: without any event for longer than that nobody knows the state.
 
     Returns:
-        Reasons are never empty. Without a reading there are no alerts either: nothing is known.
+        Reasons are never empty; what weighs most comes first. Without a reading there are no
+        alerts either: nothing is known.
     """
     if reading is None:
         return Verdict(State.UNKNOWN, ("The event store cannot answer.",), ())
@@ -181,37 +201,54 @@ def judge(reading: Reading | None, thresholds: Sequence[Threshold] | None) -> Ve
     remarks: list[str] = []
     for threshold in thresholds:
         if threshold.is_enabled:
-            for text, is_alarming in _findings(reading, threshold):
-                if is_alarming:
-                    alerts.append(_alert(threshold, text))
+            for found in _findings(reading, threshold):
+                if found.is_alarming:
+                    alerts.append(_alert(threshold, found))
                 else:
-                    remarks.append(text)
-    if reading.num_events == 0:
-        reason = f"No event in {WINDOW_WORDS}: either nothing happens, or nothing reaches us."
-        return Verdict(State.UNKNOWN, (reason, *remarks), tuple(alerts))
+                    remarks.append(found.text)
+    order = [*State, None]
+    # Stable: of equals the order of the rules.
+    alerts.sort(key=lambda one: (one.level != "critical", order.index(one.state), -one.weight))
+    remarks += [
+        f"{probe} cannot be looked at ({why or 'no reason given'}): how full it is is not known."
+        for probe, why in reading.blind
+    ]
+    told = [alert.text for alert in alerts] + remarks
+    silence = _silence_of_all(reading, stale_after)
+    if silence is not None:
+        return Verdict(State.UNKNOWN, (silence, *told), tuple(alerts))
     reached = [alert.state for alert in alerts if alert.state is not None]
     state = next((one for one in State if one in reached), State.STABLE)
-    alerts.sort(key=lambda alert: alert.level != "critical")  # stable: the order of the rules
-    reasons = [alert.text for alert in alerts] + remarks
-    if not reasons:
-        reasons = ["Nothing has passed a threshold."]
-    return Verdict(state, tuple(reasons), tuple(alerts))
+    return Verdict(state, tuple(told or ["Nothing has passed a threshold."]), tuple(alerts))
 
 
-def _alert(threshold: Threshold, text: str) -> Alert:
+def _silence_of_all(reading: Reading, stale_after: timedelta) -> str | None:
+    """Why nobody can know, when events have stopped; None when they come."""
+    if reading.num_events == 0 or reading.newest_at is None:
+        return f"No event in {WINDOW_WORDS}: either nothing happens, or nothing reaches us."
+    if reading.as_of - reading.newest_at <= stale_after:
+        return None
+    hours = (reading.as_of - reading.newest_at) // timedelta(hours=1)
+    return (
+        f"No event for {hours} hours, the newest is of {_minute(reading.newest_at)}: either nothing"
+        " happens, or nothing reaches us. The numbers say how it was until then."
+    )
+
+
+def _alert(threshold: Threshold, found: _Finding) -> Alert:
     state = _STATE_OF_KIND[threshold.kind] if threshold.level == "critical" else None
-    return Alert(threshold.name, threshold.level, text, state)
+    return Alert(threshold.name, threshold.level, found.text, state, found.weight)
 
 
-def _findings(reading: Reading, threshold: Threshold) -> Iterable[tuple[str, bool]]:
-    """What is beyond a threshold, in words, and whether there is enough of it for an alarm."""
+def _findings(reading: Reading, threshold: Threshold) -> Iterable[_Finding]:
+    """What is beyond a threshold."""
     match threshold.kind:
         case "drop" | "spike":
             yield from _moved(reading.counts[threshold.name], threshold)
         case "silent":
             for producer in reading.producers:
                 if is_silent(producer, threshold):
-                    yield _silence(producer), True
+                    yield _Finding(_silence(producer), Fraction(1))
         case "above" if threshold.name == "llm_failure_rate":
             rate = reading.llm_failure_rate
             if rate is not None and rate > threshold.than:
@@ -219,14 +256,16 @@ def _findings(reading: Reading, threshold: Threshold) -> Iterable[tuple[str, boo
                     f"{reading.num_llm_failed} of {reading.num_llm_calls} LLM calls failed "
                     f"({_pct(rate)} %)"
                 )
-                yield _told(text, reading.num_llm_calls >= threshold.min_baseline, "calls")
+                is_enough = reading.num_llm_calls >= threshold.min_baseline
+                yield _told(text, rate / threshold.than, is_enough, "calls")
         case "above":
             for sample in reading.samples:
                 if sample.saturation > threshold.than:
-                    yield f"{sample.resource} is {_pct(sample.saturation)} % full.", True
+                    text = f"{sample.resource} is {_pct(sample.saturation)} % full."
+                    yield _Finding(text, sample.saturation / threshold.than)
 
 
-def _moved(change: Change, threshold: Threshold) -> Iterable[tuple[str, bool]]:
+def _moved(change: Change, threshold: Threshold) -> Iterable[_Finding]:
     share = change.share
     if share is None:
         return
@@ -237,16 +276,23 @@ def _moved(change: Change, threshold: Threshold) -> Iterable[tuple[str, bool]]:
         f"{threshold.title} {'fell' if is_drop else 'rose'} by {_pct(abs(share))} % against the "
         f"{WINDOW_WORDS} before ({change.current} after {change.previous})"
     )
-    yield _told(text, change.previous >= threshold.min_baseline, "to compare with")
+    is_enough = change.previous >= threshold.min_baseline
+    yield _told(text, abs(share) / threshold.than, is_enough, "to compare with")
 
 
-def _told(text: str, is_enough: bool, what: str) -> tuple[str, bool]:
-    return (f"{text}.", True) if is_enough else (f"{text}: too few {what} for an alarm.", False)
+def _told(text: str, weight: Fraction, is_enough: bool, what: str) -> _Finding:
+    if is_enough:
+        return _Finding(f"{text}.", weight)
+    return _Finding(f"{text}: too few {what} for an alarm.", weight, is_alarming=False)
 
 
 def _silence(producer: Producer) -> str:
-    newest = producer.newest_at.strftime("%Y-%m-%d %H:%M UTC")
+    newest = _minute(producer.newest_at)
     return f"{producer.source} has gone silent: its newest event is of {newest}."
+
+
+def _minute(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def is_silent(producer: Producer, threshold: Threshold) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -26,11 +26,13 @@ from ebbtide.signals.pulse import (
 )
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
+from ebbtide.store.state.resources import Resources
 
 WEEK = timedelta(days=7)
 P95 = Fraction(95, 100)
 _RECENT_MINUTES = 5
 _DAYS, _DAY = 7, timedelta(days=1)
+_LOOKED = timedelta(hours=1)  # a probe that failed longer ago says nothing about now
 
 #: Names of thresholds -> columns of pulse_counts.
 _COUNTED = {
@@ -103,12 +105,14 @@ def take_pulse(
         read = _read(catalog, events, as_of, known_at)
     except StoreUnavailable:
         pass  # the verdict says so
+    reading, strip = read or (None, None)
     try:
         thresholds = state.thresholds.effective(rule.thresholds, known_at)
+        if reading is not None:
+            reading = _with_resources(reading, state.resources, as_of, known_at)
     except StoreUnavailable:
-        pass
-    reading, strip = read or (None, None)
-    verdict = judge(reading, thresholds)
+        thresholds = None
+    verdict = judge(reading, thresholds, rule.stale_after)
     return Pulse(as_of, known_at, rule.formula, verdict, reading, strip, thresholds)
 
 
@@ -140,6 +144,8 @@ def _read(
     days = ask("pulse_producer_days") if 0 in present.column("num_3h") else None
     producers = tuple(_producers(present, days))
     reading = Reading(
+        as_of=as_of,
+        newest_at=counts["newest_at"],
         counts={
             name: Change(counts[column] or 0, before[column] or 0, week[column] or 0)
             for name, column in _COUNTED.items()
@@ -193,6 +199,29 @@ def _samples(table: MetricTable) -> Iterable[Sample]:
         used, limit = Fraction(values["current"]), Fraction(values["limit"])
         if limit > 0:
             yield Sample(resource, at, used, limit)
+
+
+def _with_resources(
+    reading: Reading, shelf: Resources, as_of: datetime, known_at: datetime | None
+) -> Reading:
+    """The same with what was sampled on schedule or sent as a gauge, and the probes that failed.
+
+    A sample counts for 24 hours, as a report does. How a probe fared last is known of now only.
+    """
+    sampled = (
+        Sample(one.resource, one.at, Fraction(one.used), Fraction(one.limit))
+        for one in shelf.as_known(known_at).newest_at(as_of)
+        if one.limit is not None and one.limit > 0 and one.at > as_of - _DAY
+    )
+    blind = tuple(
+        (one.probe, one.reason)
+        for one in shelf.probes().values()
+        if not one.is_available and timedelta(0) <= as_of - one.checked_at <= _LOOKED
+    )
+    # Those of events last: of one moment what somebody reported counts.
+    return replace(
+        reading, samples=tuple(newest_samples([*sampled, *reading.samples])), blind=blind
+    )
 
 
 def newest_samples(samples: Iterable[Sample]) -> list[Sample]:

@@ -434,6 +434,17 @@ class TimelineLine(_Strict):
     days: list[DayCount]
 
 
+class ChangeOnTimeline(_Strict):
+    """Something that was changed on purpose."""
+
+    at: str
+    kind: str = Field(
+        description="policy_version, model_switch, price_change, rate_limit, deploy or plan_change."
+    )
+    what: str
+    is_everybodys: bool = Field(description="True: it touched all customers.")
+
+
 class CustomerProfile(Answer):
     """Everything about one customer on one page."""
 
@@ -461,3 +472,6 @@ class CustomerProfile(Answer):
     playbooks: list[PlaybookMatch]
     interventions: list[FounderIntervention]
     timeline: list[TimelineLine]
+    changes: list[ChangeOnTimeline] = Field(
+        description="Recorded in the days of the timeline, its own and everybody's, newest first."
+    )

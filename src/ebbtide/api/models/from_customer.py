@@ -13,7 +13,7 @@ from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.intervention import Intervention, Suggestion
 from ebbtide.domain.tenant import Tenant
 from ebbtide.domain.time import format_instant
-from ebbtide.signals.changes import Correlation
+from ebbtide.signals.changes import EVERYBODY, Correlation
 from ebbtide.signals.customer import Customer
 from ebbtide.signals.facts import DAY, Facts
 from ebbtide.signals.read import Insight, Profile
@@ -287,6 +287,15 @@ def profile(of: Profile, rows: Rows, *, is_bound: bool) -> shown.CustomerProfile
         ],
         interventions=interventions(one.interventions, rows),
         timeline=_timeline(of),
+        changes=[
+            shown.ChangeOnTimeline(
+                at=format_instant(change.at),
+                kind=change.kind,
+                what=change.what,
+                is_everybodys=change.tenant_id == EVERYBODY,
+            )
+            for change in of.changes
+        ],
     )
 
 

@@ -144,6 +144,7 @@ class InfraShown(BaseModel):
     """What breaks first if we grow."""
 
     as_of: str
+    known_at: str = Field(description="What came later was not known yet.")
     resources: list[ResourceShown] = Field(description="What breaks first on top.")
     warnings: list[WarningShown]
     probes: list[ProbeShown]
@@ -169,6 +170,7 @@ def infra_shown(infra: Infra) -> InfraShown:
     connections, clients = by_name.get("db_connections"), by_name.get("redis_clients")
     return InfraShown(
         as_of=format_instant(infra.as_of),
+        known_at=format_instant(infra.known_at),
         resources=resources,
         warnings=_warnings(resources, infra.traffic),
         probes=[

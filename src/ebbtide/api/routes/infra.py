@@ -31,17 +31,21 @@ def get_infra(
     as_of: Annotated[
         Instant, Query(description="The moment to answer for; now by default.")
     ] = None,
+    known_at: Annotated[
+        Instant, Query(description="What came later does not count; without it all does.")
+    ] = None,
 ) -> InfraShown:
     """Every resource with its limit, days to it and how sure they are; the most urgent first.
 
     A probe that could not look makes its resources ``unavailable``, with the reason; they have no
-    numbers then.
+    numbers then. How probes fare is told for now only: for a past moment ``probes`` is empty.
     """
     _for_all_tenants(key)
     now = house.clock()
-    if as_of is not None and as_of > now:
-        raise Unprocessable("as_of lies in the future")
-    return infra_shown(read_infra(house.state, house.events, now, as_of))
+    for name, moment in (("as_of", as_of), ("known_at", known_at)):
+        if moment is not None and moment > now:
+            raise Unprocessable(f"{name} lies in the future")
+    return infra_shown(read_infra(house.state, house.events, now, as_of, known_at))
 
 
 @gauges_router.post("/v1/gauges", summary="Say how much of some resources is in use")
@@ -59,7 +63,7 @@ def post_gauges(body: Gauges, house: House, key: Annotated[ApiKey, Depends(write
         if at > now + CLOCKS_DIFFER:
             raise Unprocessable(f"gauges.{number}.at lies in the future")
         samples.append(
-            ResourceSample(one.resource, at, one.used, one.limit, one.unit, Origin.GAUGE)
+            ResourceSample(one.resource, at, one.used, one.limit, one.unit, Origin.GAUGE, now)
         )
     shelf = house.state.resources
     known = {one.resource for one in shelf.newest()}

@@ -32,8 +32,21 @@ _BATCH = 500  # rows of one statement; engines bound the number of parameters
 class Resources:
     """Every resource that was ever sampled."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, known_at: datetime | None = None) -> None:
         self._database = database
+        self._known_at = known_at
+
+    def as_known(self, known_at: datetime | None) -> Resources:
+        """The same shelf without the samples that came after a moment; None means all of them."""
+        return Resources(self._database, known_at)
+
+    def _known(self, samples: sa.FromClause) -> sa.ColumnElement[bool]:
+        if self._known_at is None:
+            return sa.true()
+        came_at = sa.func.coalesce(
+            samples.c.received_at, samples.c.at, type_=RESOURCE_SAMPLES.c.at.type
+        )
+        return came_at <= self._known_at
 
     def add(self, samples: Sequence[ResourceSample]) -> int:
         """Keep samples; returns how many are new.
@@ -52,7 +65,7 @@ class Resources:
             new = insert.on_conflict_do_nothing().returning(RESOURCE_SAMPLES.c.at)
             num += len(transaction.execute(new).all())
         newest: dict[str, dict[str, Any]] = {}
-        for row in rows:
+        for row in ({k: v for k, v in one.items() if k != "received_at"} for one in rows):
             known = newest.get(row["resource"])
             if known is None or row["at"] > known["at"]:
                 newest[row["resource"]] = row
@@ -78,7 +91,11 @@ class Resources:
         samples = RESOURCE_SAMPLES.alias("samples")
         last = (
             sa.select(sa.func.max(samples.c.at))
-            .where(samples.c.resource == RESOURCES.c.resource, samples.c.at <= as_of)
+            .where(
+                samples.c.resource == RESOURCES.c.resource,
+                samples.c.at <= as_of,
+                self._known(samples),
+            )
             .scalar_subquery()
         )
         query = (
@@ -96,12 +113,18 @@ class Resources:
             query = sa.select(sa.func.count()).select_from(RESOURCES)
             return int(connection.scalar(query) or 0)
 
+    def _within(
+        self, table: sa.Table, resource: str, since: datetime, as_of: datetime
+    ) -> tuple[sa.ColumnElement[bool], ...]:
+        here = (table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+        return (*here, self._known(table))
+
     def window(self, resource: str, since: datetime, as_of: datetime) -> list[ResourceSample]:
         """Samples in ``(since, as_of]``, oldest first."""
         table = RESOURCE_SAMPLES
         query = (
             sa.select(table)
-            .where(table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+            .where(*self._within(table, resource, since, as_of))
             .order_by(table.c.at)
         )
         with self._database.read() as connection:
@@ -125,7 +148,7 @@ class Resources:
         last = sa.func.max(table.c.at, type_=table.c.at.type)
         query = (
             sa.select(last, sa.func.max(table.c.used))
-            .where(table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+            .where(*self._within(table, resource, since, as_of))
             .group_by(hour)
             .order_by(last)
         )
@@ -139,7 +162,7 @@ class Resources:
         table = RESOURCE_SAMPLES
         query = (
             sa.select(table.c.at, table.c.used)
-            .where(table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+            .where(*self._within(table, resource, since, as_of))
             .order_by(table.c.at)
         )
         with self._database.read() as connection:
@@ -151,7 +174,9 @@ class Resources:
         first = sa.func.min(table.c.at, type_=table.c.at.type)
         with self._database.read() as connection:
             found: datetime | None = connection.scalar(
-                sa.select(first).where(table.c.resource == resource, table.c.at > since)
+                sa.select(first).where(
+                    table.c.resource == resource, table.c.at > since, self._known(table)
+                )
             )
         return found
 
@@ -211,7 +236,7 @@ class Resources:
         fill = sa.case((table.c.limit_value > 0, table.c.used / table.c.limit_value), else_=0.0)
         query = (
             sa.select(table)
-            .where(table.c.resource == resource, table.c.at > since, table.c.at <= as_of)
+            .where(*self._within(table, resource, since, as_of))
             .order_by(fill.desc(), table.c.used.desc(), table.c.at.desc())
             .limit(1)
         )
@@ -264,10 +289,12 @@ def _sample_row(sample: ResourceSample) -> dict[str, Any]:
         "limit_value": sample.limit,
         "unit": sample.unit,
         "origin": sample.origin.value,
+        "received_at": sample.received_at,
     }
 
 
 def _sample(row: sa.Row[Any]) -> ResourceSample:
+    # When it came decides what is read, and says nothing about the resource.
     return ResourceSample(
         row.resource, row.at, row.used, row.limit_value, row.unit, Origin(row.origin)
     )
