@@ -68,7 +68,11 @@ def revenue_command(connect: Connect) -> Callable[..., None]:
 
 
 def _lines(body: dict[str, Any]) -> Iterator[str]:
-    yield f"MRR            {_part(body['mrr'], body['mrr_usd'])}{_why(body['mrr_reason'])}"
+    mrr, lost = (
+        body[part] | {"mrr_usd": body[total]}
+        for part, total in (("mrr", "mrr_usd"), ("churned", "churned_mrr_30d_usd"))
+    )
+    yield f"MRR            {_part(mrr)}{_why(body['mrr_reason'])}"
     default, unknown = body["default_price"], body["num_paying_unknown"]
     if default["num_tenants"]:
         yield f"  of it        {_part(default)} at the default price: nobody named one"
@@ -76,7 +80,7 @@ def _lines(body: dict[str, Any]) -> Iterator[str]:
         yield f"  of it        {_part(body['discounted'])} before their discounts"
     if unknown:
         yield f"  not in it    {_tenants(unknown)} without a word on whether they pay"
-    yield f"Lost in 30 d   {_part(body['churned'], body['churned_mrr_30d_usd'])}"
+    yield f"Lost in 30 d   {_part(lost)}"
     if body["churned_by_failed_payment"]["num_tenants"]:
         yield f"  of it        {_part(body['churned_by_failed_payment'])} by failed payments"
     for one in body["churn_labels"]:
@@ -111,9 +115,8 @@ def _row(one: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-def _part(part: dict[str, Any], usd: float | None = None) -> str:
-    amount = part["mrr_usd"] if usd is None else usd
-    text = f"{_usd(amount)} from {_tenants(part['num_tenants'])}"
+def _part(part: dict[str, Any]) -> str:
+    text = f"{_usd(part['mrr_usd'])} from {_tenants(part['num_tenants'])}"
     if part["num_without_price"]:
         text += f", {part['num_without_price']} of them without a known price"
     return text

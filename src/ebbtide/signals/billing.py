@@ -157,13 +157,14 @@ def _tells_state(events: Iterable[BillingEvent]) -> bool:
     return any(one.event_type in (STARTED, CANCELLED, UPDATED) for one in events)
 
 
-def _order(event: BillingEvent) -> tuple[datetime, int, str]:
+def _order(event: BillingEvent) -> tuple[datetime, int, Fraction, str]:
     """Cancelled and started at the same instant is started, unless it is one of the provider's."""
     if event.subscription_id is None:
-        return event.timestamp, int(event.event_type != CANCELLED), event.event_uuid
+        is_later, price = event.event_type != CANCELLED, event.price_usd or Fraction(0)
+        return event.timestamp, int(is_later), price, event.event_uuid
     status = "canceled" if event.event_type == CANCELLED else event.status
     place = _LIFE.index(status) if status in _LIFE else -1
-    return event.timestamp, place, event.event_uuid
+    return event.timestamp, place, Fraction(0), event.event_uuid
 
 
 def _follow(events: Sequence[BillingEvent], tenant_id: str, as_of: datetime) -> Subscribed:
