@@ -45,6 +45,8 @@ INVENTORY: dict[tuple[str, str], Entry] = {
     },
     ("POST", "/v1/batch"): Entry(INGEST, "/v1/batch", {"batch": []}),
     ("POST", "/v1/bulk"): Entry(ADMIN, "/v1/bulk"),
+    # A signature stands in for a key; without a secret the endpoint is closed.
+    ("POST", "/v1/webhooks/stripe"): Entry(OPEN, "/v1/webhooks/stripe", {}),
     ("POST", "/v1/gauges"): Entry(
         INGEST, "/v1/gauges", {"gauges": [{"resource": "sse_connections", "used": 1}]}
     ),
@@ -79,6 +81,8 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ("POST", "/backfill"): Entry(JOBS_RUN, "/backfill?as_of=2026-03-12T00:00:00Z"),
             ("GET", "/infra"): Entry(READ, "/infra"),
             ("GET", "/pulse"): Entry(READ, "/pulse"),
+            ("GET", "/revenue"): Entry(READ, "/revenue"),
+            ("GET", "/revenue/tenants"): Entry(READ, "/revenue/tenants"),
             ("GET", "/thresholds"): Entry(READ, "/thresholds"),
             ("PUT", "/thresholds"): Entry(
                 ADMIN, "/thresholds", {"thresholds": [{"name": "producers", "reset": True}]}
