@@ -162,6 +162,12 @@ def test_thresholds_can_be_changed_and_old_answers_keep_theirs(fresh: Server) ->
     assert pulse(fresh, as_of=AS_OF)["system_state"] == "SILENT_DEGRADATION"
     known = pulse(fresh, as_of=AS_OF, known_at=format_instant(NOON))
     assert known["system_state"] == "STABLE"
+    for moments in ({"as_of": AS_OF}, {"known_at": AS_OF}):
+        then = fresh.admin.get("/ops/thresholds", **moments).json["thresholds"]
+        assert [one["is_default"] for one in then] == [True] * len(then)
+    now = fresh.admin.get("/ops/thresholds").json
+    assert now == fresh.admin.get("/ops/thresholds", as_of=format_instant(fresh.clock.now)).json
+    assert {one["is_default"] for one in now["thresholds"]} == {True, False}
     reset = {"thresholds": [{"name": "replays_executed", "reset": True}]}
     assert fresh.admin.put("/ops/thresholds", reset).status == 200
     assert pulse(fresh, as_of=AS_OF)["system_state"] == "STABLE"

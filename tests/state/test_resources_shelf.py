@@ -48,6 +48,25 @@ def test_windows_are_open_on_the_left(store: StateStore) -> None:
     assert [one.used for one in found] == [2, 3]
 
 
+def test_what_came_later_is_not_known(store: StateStore) -> None:
+    """Samples without a moment of their arrival came at their own."""
+    late = replace(sample(2, 9), received_at=AT + 30 * MINUTE)
+    store.resources.add([sample(1, 5), late, sample(40, 7)])
+    for minute, used in ((0, []), (1, [5]), (29, [5]), (30, [5, 9]), (40, [5, 9, 7])):
+        known = store.resources.as_known(AT + minute * MINUTE)
+        end = AT + 60 * MINUTE
+        assert [one.used for one in known.window("disk", AT, end)] == used
+        assert [value for _, value in known.values("disk", AT, end)] == used
+        assert [one.used for one in known.newest_at(end)] == used[-1:]
+        assert (known.first_at("disk", AT) is None) == (used == [])
+        peak = known.peak("disk", AT, end)
+        assert (None if peak is None else peak.used) == max(used, default=None)
+        assert max((top for _, top in known.hourly_peaks("disk", AT, end)), default=None) == max(
+            used, default=None
+        )
+    assert len(store.resources.as_known(None).window("disk", AT, AT + 60 * MINUTE)) == 3
+
+
 def test_many_samples_go_in_at_once(store: StateStore) -> None:
     assert store.resources.add([sample(n, n) for n in range(1234)]) == 1234
     assert len(store.resources.window("disk", AT - MINUTE, AT + 2000 * MINUTE)) == 1234

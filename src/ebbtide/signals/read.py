@@ -13,6 +13,7 @@ from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.event import Event
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.tenant import Tenant
+from ebbtide.domain.time import MICROSECOND
 from ebbtide.metrics.compute import MetricTable, compute_metric
 from ebbtide.metrics.lineage import trace_columns
 from ebbtide.signals.change_log import Around
@@ -266,7 +267,7 @@ class CustomerReader:
             facts,
             next(iter(week_ago.customers.values()), None),
             self._usage(of, name),
-            self._subscription(of, name),
+            self._subscription(of, facts),
             self._timeline(of, facts),
             self._recorded(of, name),
             tenant,
@@ -426,14 +427,18 @@ class CustomerReader:
         ]
         return join(to_recorded(events))
 
-    def _subscription(self, of: Moment, tenant_id: str) -> Subscription:
-        meant = EventFilter(
-            tenant_id,
-            as_of=of.as_of,
-            known_at=of.asked_known_at,
-            event_types=(STARTED, CANCELLED),
-        )
-        events = read_events(self._events, meant, limit=_SUBSCRIPTION_EVENTS_MAX).events
+    def _subscription(self, of: Moment, facts: Facts) -> Subscription:
+        tenant_id, events = facts.tenant_id, []
+        spans = [facts.spans[one] for one in (STARTED, CANCELLED) if one in facts.spans]
+        if spans:  # mostly one moment: nothing else of a long history has to be looked at
+            meant = EventFilter(
+                tenant_id,
+                since=min(span.first_at for span in spans) - MICROSECOND,
+                as_of=max(span.last_at for span in spans),
+                known_at=of.asked_known_at,
+                event_types=(STARTED, CANCELLED),
+            )
+            events = read_events(self._events, meant, limit=_SUBSCRIPTION_EVENTS_MAX).events
         # What people enter holds from then on, so a price of later says nothing about the moment.
         uuid = to_uuid_text(tenant_id)
         entered = self._state.tenants.find([uuid], min(of.as_of, of.known_at))

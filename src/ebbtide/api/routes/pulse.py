@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from typing import Annotated
 
@@ -52,11 +53,24 @@ def get_pulse(
 
 
 @router.get("/ops/thresholds", summary="From where on the pulse gives alarm")
-def list_thresholds(house: House, key: Annotated[ApiKey, Depends(reader)]) -> ThresholdList:
-    """As they hold now, with who changed them last."""
+def list_thresholds(
+    house: House,
+    key: Annotated[ApiKey, Depends(reader)],
+    as_of: Annotated[Instant, Query(description="As they held then; now by default.")] = None,
+    known_at: Annotated[
+        Instant, Query(description="As they were known then: the earlier of both decides.")
+    ] = None,
+) -> ThresholdList:
+    """As they hold, with who changed them last."""
     _for_all_tenants(key)
-    edits = house.state.thresholds.edits()
-    rows = house.state.thresholds.effective(house.catalog.signals.pulse.thresholds)
+    # A change holds from the moment it is made, so it cannot be known later than it holds.
+    at = min((one for one in (as_of, known_at) if one is not None), default=None)
+    return _thresholds(house, at)
+
+
+def _thresholds(house: Services, at: datetime | None = None) -> ThresholdList:
+    edits = house.state.thresholds.edits(at)
+    rows = house.state.thresholds.effective(house.catalog.signals.pulse.thresholds, at)
     return ThresholdList(thresholds=[threshold_shown(one, edits.get(one.name)) for one in rows])
 
 
@@ -73,7 +87,7 @@ def put_thresholds(
     changed = [_edited(standing[one.name], one) for one in body.thresholds if not one.reset]
     reset = [one.name for one in body.thresholds if one.reset]
     shelf.put(changed, house.clock(), f"key {key.key_id}", reset=reset)
-    return list_thresholds(house, key)
+    return _thresholds(house)
 
 
 def _check(edit: ThresholdEdit, standing: dict[str, Threshold], *, is_again: bool) -> None:
