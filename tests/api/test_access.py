@@ -88,6 +88,13 @@ INVENTORY: dict[tuple[str, str], Entry] = {
                 ADMIN, "/thresholds", {"thresholds": [{"name": "producers", "reset": True}]}
             ),
             ("GET", "/changes"): Entry(READ, "/changes"),
+            ("GET", "/stickiness"): Entry(READ, "/stickiness"),
+            ("GET", "/stickiness/tenants"): Entry(READ, "/stickiness/tenants?feature=exports"),
+            ("GET", "/funnel"): Entry(READ, "/funnel"),
+            ("GET", "/funnel/tenants"): Entry(READ, "/funnel/tenants?step=INCIDENT_VIEWED"),
+            ("GET", "/funnel/tenants/{tenant_id:anything}"): Entry(READ, "/funnel/tenants/acme"),
+            ("GET", "/cohorts"): Entry(READ, "/cohorts"),
+            ("GET", "/cohorts/tenants"): Entry(READ, "/cohorts/tenants?cohort_week=2026-03-09"),
             ("GET", "/incidents"): Entry(READ, "/incidents"),
             **{
                 ("GET", f"/incidents/{part}"): Entry(READ, f"/incidents/{part}")

@@ -20,6 +20,7 @@ from ebbtide.ingest.release import Releaser
 from ebbtide.ingest.stripe import StripeEndpoint
 from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.runner import Runner
+from ebbtide.signals.product import ProductReader
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue_reading import RevenueReader
 from ebbtide.store.events.base import EventStore
@@ -42,6 +43,7 @@ class Services:
     runner: Runner
     customers: CustomerReader
     revenue: RevenueReader
+    product: ProductReader
     mappings: Mappings
     stripe: StripeEndpoint
     authenticator: Authenticator

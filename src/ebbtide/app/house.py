@@ -33,6 +33,7 @@ from ebbtide.jobs.job import Stores
 from ebbtide.jobs.registry import make_jobs
 from ebbtide.jobs.runner import Runner
 from ebbtide.jobs.scheduler import Scheduler
+from ebbtide.signals.product import ProductReader
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue_reading import RevenueReader
 from ebbtide.store.state.settings import SAMPLE_COMPANY
@@ -123,6 +124,7 @@ class House:
                 runner=runner,
                 customers=customers,
                 revenue=revenue,
+                product=ProductReader(catalog, events, state),
                 mappings=mappings,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 authenticator=authenticator,

@@ -23,6 +23,7 @@ from ebbtide.catalog.incidents import (
     read_regression,
 )
 from ebbtide.catalog.playbook import ACTION_TYPES, LEVELS, PRIORITIES, STATUSES
+from ebbtide.catalog.product import ProductRule, read_product
 from ebbtide.catalog.pulse import PulseRule, read_pulse
 from ebbtide.catalog.revenue import RevenueRule, read_revenue
 from ebbtide.domain.errors import CatalogError
@@ -157,6 +158,7 @@ class Signals:
     attribution: AttributionRule
     regression: RegressionRule
     revenue: RevenueRule
+    product: ProductRule
 
 
 def load_signals(event_types: Collection[str], folder: Traversable | None = None) -> Signals:
@@ -197,6 +199,7 @@ def load_signals(event_types: Collection[str], folder: Traversable | None = None
         attribution=read_attribution(take("attribution")),
         regression=read_regression(take("regression")),
         revenue=read_revenue(take("revenue")),
+        product=read_product(take("product"), event_types),
     )
     for name in found:
         raise CatalogError(f"{name}.toml: no rule of this name is known")

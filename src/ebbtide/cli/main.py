@@ -11,10 +11,13 @@ import typer
 from ebbtide import __version__
 from ebbtide.cli.backfill import backfill_command
 from ebbtide.cli.backtest import backtest_commands
+from ebbtide.cli.cohorts import cohorts_command
 from ebbtide.cli.customers import customers_command
 from ebbtide.cli.door import Connect
 from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
+from ebbtide.cli.features import features_command
+from ebbtide.cli.funnel import funnel_command
 from ebbtide.cli.import_command import import_command
 from ebbtide.cli.interventions import interventions_commands
 from ebbtide.cli.jobs import jobs_commands
@@ -69,6 +72,9 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("why")(why_command(connect))
     app.command("customers")(customers_command(connect))
     app.command("pulse")(pulse_command(connect))
+    app.command("features")(features_command(connect))
+    app.command("funnel")(funnel_command(connect))
+    app.command("cohorts")(cohorts_command(connect))
     app.command("events")(events_command(connect))
     app.command("limits")(limits_command(connect))
     app.command("revenue")(revenue_command(connect))
