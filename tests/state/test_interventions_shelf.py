@@ -72,11 +72,12 @@ def test_every_step_of_a_life_comes_back(store: StateStore) -> None:
     change(store, lambda one: one.accept(T0, "k1", "mine"))
     done = change(store, lambda one: one.do(T0 + DAY, T0 + 2 * DAY, "k2"))
     assert store.interventions.get(done.id) == done
-    assert store.interventions.unmeasured() == [done]
+    assert store.interventions.lasting() == [done]
+    assert store.interventions.lasting()[0] is store.interventions.lasting()[0]
     closed = replace(done, effect=Effect.SUCCESS, effect_closed_at=T0 + 3 * DAY).end(T0 + 3 * DAY)
     record(store, [], [closed])
     assert store.interventions.get(done.id) == closed
-    assert store.interventions.unmeasured() == store.interventions.holding() == []
+    assert store.interventions.lasting() == store.interventions.holding() == []
     assert store.interventions.of_playbooks() == [closed]
     dismissed = Intervention(0, suggestion("globex"), T0)
     record(store, [dismissed.suggestion])

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from ebbtide.catalog.condition import MEASURES
 from ebbtide.catalog.playbook import Success
-from ebbtide.domain.intervention import Intervention
+from ebbtide.domain.ids import to_uuid_text
+from ebbtide.domain.intervention import Intervention, Suggestion
 from ebbtide.domain.time import HOUR
 from ebbtide.jobs.job import Job, JobOutcome, RunContext, Stores
 from ebbtide.signals.current import current_of
 from ebbtide.signals.customer import Customer
 from ebbtide.signals.exact import compare
-from ebbtide.signals.facts import DAY, Facts
+from ebbtide.signals.facts import DAY
 from ebbtide.signals.measures import Measured
-from ebbtide.signals.outcomes import close, happened, has_fallen, plan, settle
+from ebbtide.signals.outcomes import Key, close, happened, has_fallen, plan, settle
 from ebbtide.signals.rules import Rules, read_rules
 from ebbtide.signals.snapshot import Snapshot
 from ebbtide.signals.snapshots import Snapshots
-from ebbtide.signals.suggestions import suggestions_of
+from ebbtide.signals.suggestions import rules_of, suggestions_of
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.reading import EventFilter, count_events
 from ebbtide.store.state.database import Transaction
@@ -55,16 +57,22 @@ class EvaluatePlaybooks:
         snapshots = Snapshots(stores.catalog, stores.events, stores.state, lambda: at, self._rules)
         seen = snapshots.for_run(at)
         context.check()
+        # Rules first: only what is suggested anew has to be put into words.
         suggested = [
-            suggestion
-            for customer in seen.now(one for one in seen.standing.values() if _is_of_concern(one))
-            for suggestion in suggestions_of(customer, self._rules.playbooks)
+            (uuid, rule)
+            for uuid, one in seen.standing.items()
+            if _is_of_concern(one)
+            for rule in rules_of(one, seen.money.get(one.tenant_id))
         ]
-        planned = plan(suggested, shelf.holding(), at)
+        rows = shelf.lasting()
+        planned = plan(suggested, [row for row in rows if row.ended_at is None], at)
+        new = self._in_words(seen, planned.new)
         changed = {row.id: row for row in planned.changed}
         gauge = _Gauge(stores.events, snapshots, self._rules, seen, looked_at)
         num_closed = 0
-        for row in shelf.unmeasured():
+        for row in rows:
+            if not row.open_windows:
+                continue
             context.check()
             before = changed.get(row.id, row)
             after = gauge.measure(before)
@@ -73,17 +81,24 @@ class EvaluatePlaybooks:
                 changed[row.id] = after
 
         def write(transaction: Transaction) -> None:
-            shelf.record(transaction, planned.new, changed.values(), at)
+            shelf.record(transaction, new, changed.values(), at)
 
         return JobOutcome(
             {
                 "num_tenants": len(seen.customers),
-                "num_suggested": len(planned.new),
+                "num_suggested": len(new),
                 "num_ended": len(planned.changed),
                 "num_outcomes": num_closed,
             },
             write=write,
         )
+
+    def _in_words(self, seen: Snapshot, keys: Iterable[Key]) -> list[tuple[Suggestion, datetime]]:
+        by_tenant: dict[str, dict[str, Suggestion]] = {}
+        for uuid in dict.fromkeys(uuid for uuid, _ in keys):
+            suggestions = suggestions_of(seen.customers[uuid], self._rules.playbooks)
+            by_tenant[uuid] = {one.rule: one for one in suggestions}
+        return [(by_tenant[uuid][rule], seen.moment.as_of) for uuid, rule in keys]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,30 +137,34 @@ class _Gauge:
             num = self._count(tenant_id, success, start, end)
             num_before = self._count(tenant_id, success, start - (end - start), start)
             return has_fallen(num, num_before, success.fall_percent)
+        uuid = to_uuid_text(tenant_id)
         if success.kind == "event":
-            found = self._at(tenant_id, [until])
-            return any(happened(facts.last_at(*success.event_types), start) for facts, _ in found)
+            found = self._there(tenant_id, until).facts.get(uuid)
+            return found is not None and happened(found.last_at(*success.event_types), start)
         moments = _moments(start, until, self.looked_at)
-        return any(self._holds(success, *one) for one in self._at(tenant_id, moments))
+        return any(self._holds(success, tenant_id, uuid, moment) for moment in moments)
 
     def _count(self, tenant_id: str, success: Success, since: datetime, until: datetime) -> int:
         meant = EventFilter(tenant_id, since=since, as_of=until, event_types=success.event_types)
         return count_events(self.events, meant)
 
-    def _at(self, tenant_id: str, moments: Sequence[datetime]) -> Iterable[tuple[Facts, Customer]]:
-        """The customer at each moment by which it had an event."""
-        for moment in moments:
-            there = self.seen
-            if moment != there.moment.as_of:
-                there = self.snapshots.compute(moment, None, [tenant_id])
-            if there.has(tenant_id):
-                yield there.find(tenant_id)
+    def _there(self, tenant_id: str, moment: datetime) -> Snapshot:
+        """The customer at a moment; it is not in there when it had no event by then."""
+        if moment == self.seen.moment.as_of:
+            return self.seen
+        return self.snapshots.compute(moment, None, [tenant_id])
 
-    def _holds(self, success: Success, facts: Facts, one: Customer) -> bool:
+    def _holds(self, success: Success, tenant_id: str, uuid: str, moment: datetime) -> bool:
         assert success.metric is not None and success.comparison is not None
         assert success.than is not None
+        there = self._there(tenant_id, moment)
+        # Ages alone grow between two assessments.
+        is_age = MEASURES[success.metric][0] == "age"
+        one = (there.customers if is_age else there.standing).get(uuid)
+        if one is None:
+            return False
         measured = Measured(
-            facts, one.as_of, self.rules, one.stickiness, one.friction, one.silence, None
+            there.facts[uuid], moment, self.rules, one.stickiness, one.friction, one.silence, None
         )
         value = measured.value(success.metric)
         if value is None or isinstance(value, str):

@@ -33,7 +33,7 @@ from ebbtide.signals.changes import (
     to_sightings,
     who_saw_the_same,
 )
-from ebbtide.signals.facts import DAY, INVESTIGATION_TYPES
+from ebbtide.signals.facts import DAY, INVESTIGATION_TYPES, Facts
 from ebbtide.signals.gather import tenths_of
 from ebbtide.store.events.base import Change as Stored
 from ebbtide.store.events.base import EventStore
@@ -65,6 +65,26 @@ class _Known:
     changes: Mapping[str, Sequence[Change]]
 
 
+class FirstEvents(Mapping[str, datetime]):
+    """When the first event of each tenant happened, worked out when somebody asks."""
+
+    def __init__(self, facts: Mapping[str, Facts]) -> None:
+        """Take them from facts by tenant id."""
+        self._facts = facts
+
+    def __getitem__(self, tenant_id: str) -> datetime:
+        return self._facts[tenant_id].first_event_at
+
+    def __contains__(self, tenant_id: object) -> bool:
+        return tenant_id in self._facts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        return len(self._facts)
+
+
 class ChangeLog:
     """Changes and declines of all tenants at one moment. From any thread.
 
@@ -84,10 +104,12 @@ class ChangeLog:
         self._catalog = catalog
         self._as_of = as_of
         self._known_at = known_at
-        self._first_events = dict(first_events)
+        self._first_events = first_events
+        self._other_first_events: dict[str, datetime] = {}  # read here
         self._lock = threading.Lock()
         self._knows_everybody = False
         self._known: _Known | None = None
+        self._known_until = as_of  # what happened after it, or came after it, is still to be read
         self._declines: dict[str, datetime | None] = {}
         self._around: dict[str, Around] = {}
 
@@ -156,10 +178,13 @@ class ChangeLog:
         later = ChangeLog(self._events, self._catalog, as_of, None, first_events)
         with self._lock:
             known, declines = self._known, dict(self._declines)
-            before, knows_everybody = dict(self._first_events), self._knows_everybody
+            before, knows_everybody = self._first_events, self._knows_everybody
+            others = dict(self._other_first_events)
+            until = self._known_until
         if known is not None:
             oldest = min((one.first_at for one in stored), default=as_of)
-            later._known = later._forward(known, min(self._as_of, oldest - MICROSECOND))
+            later._known = known
+            later._known_until = min(until, oldest - MICROSECOND)
         midnight = _midnight(as_of)
         if midnight == _midnight(self._as_of):
             touched = {
@@ -172,10 +197,12 @@ class ChangeLog:
                 for tenant_id, began in declines.items()
                 if tenant_id not in touched
                 and tenant_id in first_events
-                and first_events[tenant_id] == before.get(tenant_id)
+                and first_events[tenant_id] == others.get(tenant_id, before.get(tenant_id))
             }
         if knows_everybody and all(one.tenant_id in first_events for one in stored):
-            later._first_events = {**before, **first_events}
+            later._other_first_events = {
+                name: first for name, first in others.items() if name not in first_events
+            }
             later._knows_everybody = True
         return later
 
@@ -185,6 +212,9 @@ class ChangeLog:
             sightings = self._read_sightings(None)
             recorded = list(self._read_recorded(since))
             self._known = _Known(sightings, recorded, _changes_of(sightings, recorded))
+        elif self._known_until < self._as_of:
+            self._known = self._forward(self._known, self._known_until)
+        self._known_until = self._as_of
         return self._known.changes
 
     def _forward(self, known: _Known, since: datetime) -> _Known:
@@ -239,13 +269,13 @@ class ChangeLog:
         if not self._knows_everybody:
             self._read_first_events(None)
             self._knows_everybody = True
-        return sorted(self._first_events)
+        return sorted(self._first_events.keys() | self._other_first_events.keys())
 
     def _read_declines(self, tenants: Iterable[str]) -> None:
         missing = sorted({one for one in tenants if one not in self._declines})
         if not missing:
             return
-        unknown = [one for one in missing if one not in self._first_events]
+        unknown = [one for one in missing if self._first_event(one) is None]
         if unknown:
             self._read_first_events(unknown)
         midnight = _midnight(self._as_of)
@@ -262,7 +292,8 @@ class ChangeLog:
             actions.setdefault(tenant_id, []).append(Actions(last_at, event_type, num))
         weights = tenths_of(self._catalog)
         for one in missing:
-            first = self._first_events[one]
+            first = self._first_event(one)
+            assert first is not None
             self._declines[one] = decline_began(actions.get(one, ()), first, self._as_of, weights)
 
     def _read_first_events(self, tenants: Collection[str] | None) -> None:
@@ -276,8 +307,12 @@ class ChangeLog:
         )
         columns = (table.column(name) for name in ("tenant_id", "first_at"))
         for tenant_id, first_at in zip(*columns, strict=True):
-            known = self._first_events.get(tenant_id, first_at)
-            self._first_events[tenant_id] = min(known, first_at)
+            known = self._first_event(tenant_id) or first_at
+            self._other_first_events[tenant_id] = min(known, first_at)
+
+    def _first_event(self, tenant_id: str) -> datetime | None:
+        found = self._other_first_events.get(tenant_id)
+        return self._first_events.get(tenant_id) if found is None else found
 
 
 def _midnight(moment: datetime) -> datetime:

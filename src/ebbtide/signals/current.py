@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from weakref import WeakValueDictionary
@@ -18,13 +18,13 @@ from weakref import WeakValueDictionary
 from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import MICROSECOND
-from ebbtide.signals.change_log import ChangeLog
+from ebbtide.signals.change_log import ChangeLog, FirstEvents
 from ebbtide.signals.customer import Customer, assess
 from ebbtide.signals.facts import Economics, Facts
 from ebbtide.signals.ledger import Ledger
 from ebbtide.signals.refresh import Left, Refresher, load_facts, refresher_of
 from ebbtide.signals.rules import Rules, read_rules
-from ebbtide.signals.snapshot import Moment, Snapshot
+from ebbtide.signals.snapshot import Moment, Newest, Pair, Snapshot
 from ebbtide.store.events.base import Change, EventStore
 from ebbtide.store.events.relations import event_counts
 from ebbtide.store.state.base import StateStore
@@ -153,14 +153,16 @@ class Current:
             if at < before.snapshot.moment.as_of:
                 stored = None
         money = self._ledger.at(at, stored)
-        facts = {to_uuid_text(name): left.facts[name] for name in sorted(left.facts)}
-        firsts = {name: one.first_event_at for name, one in left.facts.items()}
+        facts = {left.uuids[name]: left.facts[name] for name in sorted(left.facts)}
+        firsts = FirstEvents(left.facts)
         if before is None or stored is None:
             log = ChangeLog(self._events, self._catalog, at, None, firsts)
-            newest = newest_of(self._events, None, at)
+            newest = Newest(self._newest_at(at), None)
         else:
             log = before.snapshot.log.followed_by(at, stored, firsts)
-            newest = self._newest(before.snapshot.moment, stored, at)
+            was = before.snapshot.moment
+            oldest = min((one.first_at for one in stored), default=at) - MICROSECOND
+            newest = was.newest.followed_by(self._newest_at(at), was.as_of, oldest)
         assessed = left.customers if self._is_money_last else {}
         customers = Assessed(facts, at, self._rules, money, assessed)
         lately: Mapping[str, Customer] = {}
@@ -170,7 +172,7 @@ class Current:
         for uuid, one in facts.items():
             found = assessed.get(one.tenant_id) or lately.get(uuid)
             standing[uuid] = customers[uuid] if found is None else found
-        snapshot = Snapshot(_moment(left.head, newest), customers, facts, log, standing)
+        snapshot = Snapshot(_moment(left.head, newest), customers, facts, log, standing, money)
         self._standing = _Standing(left, snapshot)
         return snapshot
 
@@ -182,20 +184,13 @@ class Current:
         facts = {to_uuid_text(name): one for name, one in stored.items()}
         money = self._ledger.at(at, None)
         customers = Assessed(facts, at, self._rules, money, {})
-        firsts = {name: one.first_event_at for name, one in stored.items()}
+        firsts = FirstEvents(stored)
         log = ChangeLog(self._events, self._catalog, at, None, firsts)
-        moment = _moment(head, newest_of(self._events, None, at))
-        return head, Snapshot(moment, customers, facts, log, customers)
+        moment = _moment(head, Newest(self._newest_at(at), None))
+        return head, Snapshot(moment, customers, facts, log, customers, money)
 
-    def _newest(
-        self, before: Moment, stored: Sequence[Change], at: datetime
-    ) -> tuple[datetime | None, datetime | None]:
-        oldest = min((one.first_at for one in stored), default=at) - MICROSECOND
-        found = newest_of(self._events, min(before.as_of, oldest), at)
-        return (
-            max(filter(None, (before.newest_event_at, found[0])), default=None),
-            max(filter(None, (before.newest_received_at, found[1])), default=None),
-        )
+    def _newest_at(self, at: datetime) -> Callable[[datetime | None], Pair]:
+        return lambda since: newest_of(self._events, since, at)
 
 
 #: By the identity of the state store; a store and what is kept of it end together.
@@ -235,7 +230,7 @@ def newest_of(
     *,
     known_at: datetime | None = None,
     tenants: Sequence[str] | None = None,
-) -> tuple[datetime | None, datetime | None]:
+) -> Pair:
     """When the newest event of a stretch of time happened, and when the last one came."""
     relation, params = event_counts(since, at, known_at=known_at, tenants=tenants)
     text = f"SELECT MAX(last_at), MAX(last_received_at) FROM {relation} AS counted"
@@ -243,7 +238,7 @@ def newest_of(
     return row[0], row[1]
 
 
-def _moment(head: FactsHead, newest: tuple[datetime | None, datetime | None]) -> Moment:
+def _moment(head: FactsHead, newest: Newest) -> Moment:
     assert head.as_of is not None
     computed_at = head.computed_at or head.as_of
-    return Moment(head.as_of, computed_at, None, computed_at, True, *newest)
+    return Moment(head.as_of, computed_at, None, computed_at, True, newest)

@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 
 from ebbtide.catalog.playbook import LEVELS
+from ebbtide.catalog.signal import InterventionCase
 from ebbtide.domain.ids import is_uuid_form
 from ebbtide.domain.intervention import Suggestion
 from ebbtide.signals.facts import DAY, Economics, Facts
 from ebbtide.signals.friction import Friction, compute_friction
 from ebbtide.signals.intent import Intent, compute_intent
-from ebbtide.signals.interventions import suggest
+from ebbtide.signals.interventions import begun_by, suggest
 from ebbtide.signals.measures import Measured, age_start
 from ebbtide.signals.playbooks import Match, match_playbooks
 from ebbtide.signals.risk import Risk, compute_risk
@@ -51,6 +52,16 @@ class Customer:
         if not self.risk.is_on_list:
             return ()
         return suggest(self._measured, self.playbooks, self._measured.rules.playbooks)
+
+    def begins(self, economics: Economics | None) -> list[tuple[InterventionCase, Match | None]]:
+        """Which interventions there are, with the playbook that each begins, before any words.
+
+        Args:
+            economics: its money at the moment in question; the customer's own is left aside.
+        """
+        if not self.risk.is_on_list:
+            return []
+        return begun_by(self._measured.with_money(economics), self.playbooks)
 
     def is_of(self, facts: Facts, as_of: datetime) -> bool:
         """Whether this was said of these very facts, for this moment."""

@@ -25,17 +25,28 @@ def suggest(
         At least one, the most urgent first, in the order of the table within one priority.
         Each has one signal or more. A playbook is begun by one row only.
     """
+    suggestions = [
+        _suggestion(case, measured, match, playbooks) for case, match in begun_by(measured, matches)
+    ]
+    return tuple(sorted(suggestions, key=lambda one: PRIORITIES.index(one.priority)))
+
+
+def begun_by(
+    measured: Measured, matches: Sequence[Match]
+) -> list[tuple[InterventionCase, Match | None]]:
+    """Every row of the table that speaks of this tenant, with the playbook that it begins."""
     signals = measured.rules.signals
     cases = [case for case in signals.interventions if case.when and measured.all_hold(case.when)]
     if not cases:
         cases = [case for case in signals.interventions if not case.when]
+    if not matches:
+        return [(case, None) for case in cases]
     open_matches = {match.playbook_id: match for match in matches}
-    suggestions = []
+    found = []
     for case in cases:
         begun = next((name for name in case.playbooks if name in open_matches), None)
-        match = open_matches.pop(begun) if begun is not None else None
-        suggestions.append(_suggestion(case, measured, match, playbooks))
-    return tuple(sorted(suggestions, key=lambda one: PRIORITIES.index(one.priority)))
+        found.append((case, None if begun is None else open_matches.pop(begun)))
+    return found
 
 
 def _suggestion(

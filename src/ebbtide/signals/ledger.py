@@ -1,36 +1,55 @@
 """What all customers cost and pay, kept up from one moment to a later one.
 
-Two windows of 30 days move on together. Their sums are kept up to a full hour that lies a while
-back; only what is newer, and what the windows lose at their other ends, is read again. Whoever
-had something stored further back is summed anew.
+Two windows of 30 days move on together. What they lose at their ends is read some hours ahead
+and kept; of what they gain, only the last hours are read again, for there late events are usual.
+Whoever had something stored further back is summed anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from ebbtide.catalog.loader import Catalog
-from ebbtide.domain.time import EPOCH, HOUR, floor_hour
+from ebbtide.domain.time import HOUR, floor_hour
 from ebbtide.signals.economics import read_subscriptions
 from ebbtide.signals.facts import DAY, Economics, SubscriptionEvent
 from ebbtide.signals.margin import PERIOD
+from ebbtide.signals.recent import to_us
 from ebbtide.store.events.base import Change, EventStore
-from ebbtide.store.events.relations import event_counts
+from ebbtide.store.events.relations import event_counts, events_within
 
 #: After a longer pause everything is summed anew.
 PAUSE_MAX = 7 * DAY
+#: How much of what windows are going to lose is read at a time.
+AHEAD = 3 * HOUR
 _EXACT = Context(prec=76)  # sums have up to 38 digits; the default would round at 28
+_API_CALL = "API_CALL_RECEIVED"
+_COST_TYPE = pa.decimal128(18, 10)
+_COST_HALF = 10**9  # a cost in its smallest unit has up to 18 digits; sums of halves fit 64 bits
 
 _SUMS = """
 SELECT tenant_id,
        SUM(CASE WHEN event_type <> 'API_CALL_RECEIVED' THEN cost_usd END) AS cost_usd,
        SUM(CASE WHEN event_type = 'API_CALL_RECEIVED' THEN num ELSE 0 END) AS num_calls,
-       SUM(num) AS num
+       SUM(num) AS num,
+       CASE WHEN last_at > :cut THEN 1 ELSE 0 END AS is_after
 FROM {relation} AS counted
-GROUP BY tenant_id
+GROUP BY tenant_id, CASE WHEN last_at > :cut THEN 1 ELSE 0 END
+"""
+_EACH = """
+SELECT tenant_id, timestamp, event_type, cost_usd FROM {relation} AS leaving ORDER BY timestamp
+"""
+_AHEAD = """
+SELECT MAX(timestamp) FROM events WHERE timestamp > :at AND event_type IN (:types)
 """
 
 
@@ -50,6 +69,100 @@ class _Sum(NamedTuple):
 
 _ZERO = _Sum()
 _Sums = Mapping[str, _Sum]  #: by tenant; one that is missing has no events
+_Integers = npt.NDArray[np.int64]
+
+
+class Money(Mapping[str, Economics]):
+    """Economics at one moment by tenant id, each put together when somebody asks for it."""
+
+    def __init__(
+        self,
+        as_of: datetime,
+        settled: _Sums,
+        fresh: _Sums,
+        before: _Sums,
+        subscriptions: Mapping[str, Sequence[SubscriptionEvent]],
+    ) -> None:
+        """Make it ready.
+
+        Args:
+            settled, fresh: the last 30 days, in two parts.
+            before: the 30 days before them.
+            subscriptions: also those after the moment, which do not count yet.
+        """
+        self._as_of = as_of
+        self._settled = settled
+        self._fresh = fresh
+        self._before = before
+        self._subscriptions = subscriptions
+
+    def get(self, tenant_id: str, default: Economics | None = None) -> Economics | None:  # type: ignore[override]
+        """The money of one tenant; None when it has no event of the kinds in 60 days."""
+        new, fresh = self._settled.get(tenant_id, _ZERO), self._fresh.get(tenant_id)
+        if fresh is not None:
+            new = new.plus(fresh)
+        old = self._before.get(tenant_id, _ZERO)
+        if not (new.num or old.num):
+            return default
+        return Economics(
+            str(new.cost_usd or 0),
+            str(old.cost_usd or 0),
+            new.num_calls,
+            old.num_calls,
+            tuple(
+                one
+                for one in self._subscriptions.get(tenant_id, ())
+                if one.timestamp <= self._as_of
+            ),
+        )
+
+    def __getitem__(self, tenant_id: str) -> Economics:
+        found = self.get(tenant_id)
+        if found is None:
+            raise KeyError(tenant_id)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        names = self._settled.keys() | self._fresh.keys() | self._before.keys()
+        return (name for name in names if self.get(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """The events of ``(start, end]`` in order of time, which a window is about to lose."""
+
+    start: datetime
+    end: datetime
+    at_us: _Integers
+    names: Sequence[str]
+    codes: _Integers  # places in ``names``
+    costs: _Integers  # in units of 10^-10 USD
+    is_call: npt.NDArray[np.bool_]
+
+    def between(self, start: datetime, end: datetime) -> dict[str, _Sum]:
+        """Sums of ``(start, end]``, which lies inside."""
+        first, last = np.searchsorted(self.at_us, [to_us(start), to_us(end)], side="right")
+        if first == last:
+            return {}
+        there, places = np.unique(self.codes[first:last], return_inverse=True)
+        costs, calls = self.costs[first:last], self.is_call[first:last]
+        parts = (costs // _COST_HALF, costs % _COST_HALF, calls, np.ones_like(costs))
+        sums = []
+        for values in parts:
+            into = np.zeros(len(there), np.int64)
+            np.add.at(into, places, values)
+            sums.append(into)
+        return {
+            self.names[code]: _Sum(
+                Decimal(high * _COST_HALF + low).scaleb(-10, _EXACT), num_calls, num
+            )
+            for code, high, low, num_calls, num in zip(
+                there.tolist(), *(one.tolist() for one in sums), strict=True
+            )
+        }
 
 
 class Ledger:
@@ -65,12 +178,13 @@ class Ledger:
         self._types = catalog.metrics["tenant_economics"].inputs or ()
         self._subscription_types = frozenset(catalog.metrics["subscriptions"].inputs or ())
         self._known: datetime | None = None  # the moment asked for last
-        self._until = EPOCH
-        self._last: _Sums = {}
-        self._before: _Sums = {}
+        self._until: datetime | None = None  # the full hour up to which sums are kept
+        self._settled: dict[str, _Sum] = {}  # of the last window, up to there
+        self._before: dict[str, _Sum] = {}
+        self._edges: list[_Edge | None] = [None, None]
         self._subscriptions: Mapping[str, Sequence[SubscriptionEvent]] = {}
 
-    def at(self, as_of: datetime, stored: Sequence[Change] | None) -> dict[str, Economics]:
+    def at(self, as_of: datetime, stored: Sequence[Change] | None) -> Money:
         """Money and calls at a moment, by tenant id.
 
         Args:
@@ -80,100 +194,131 @@ class Ledger:
         Raises:
             StoreUnavailable: the event store cannot answer.
         """
+        known, self._known = self._known, None  # should this fail, sums may be half moved
         # Most events arrive within an hour; what comes later costs its tenant a new sum.
         until = floor_hour(as_of - HOUR)
-        last: _Sums
-        before: _Sums
-        subscriptions: Mapping[str, Sequence[SubscriptionEvent]]
-        known = self._known
         if stored is None or known is None or not known <= as_of <= known + PAUSE_MAX:
-            last, before = self._windows(until, None)
-            subscriptions = read_subscriptions(self._events, self._catalog, as_of)
+            self._edges = [None, None]
+            self._settled, self._before = self._windows(as_of, until, None)
+            _, fresh = self._read(until, until, as_of, None)
+            self._subscriptions = self._read_subscriptions(as_of)
         else:
-            last, before = self._moved(until, stored)
-            subscriptions = self._new_subscriptions(known, as_of, stored)
-        fresh, leaving, gone = (
-            self._read(until - back, as_of - back, None) for back in (0 * DAY, PERIOD, 2 * PERIOD)
-        )
-        found = {}
-        for tenant_id in last.keys() | before.keys() | fresh.keys():
-            left = leaving.get(tenant_id, _ZERO)
-            new = last.get(tenant_id, _ZERO).plus(fresh.get(tenant_id, _ZERO)).minus(left)
-            old = before.get(tenant_id, _ZERO).plus(left).minus(gone.get(tenant_id, _ZERO))
-            if new.num or old.num:
-                found[tenant_id] = Economics(
-                    str(new.cost_usd or 0),
-                    str(old.cost_usd or 0),
-                    new.num_calls,
-                    old.num_calls,
-                    tuple(subscriptions.get(tenant_id, ())),
-                )
-        self._until, self._last, self._before = until, last, before
-        self._subscriptions, self._known = subscriptions, as_of
-        return found
+            fresh = self._move(known, as_of, until, stored)
+            if any(one.event_type in self._subscription_types for one in stored):
+                self._subscriptions = self._read_subscriptions(as_of)
+        self._until, self._known = until, as_of
+        return Money(as_of, dict(self._settled), fresh, dict(self._before), self._subscriptions)
 
     def _windows(
-        self, until: datetime, tenants: Collection[str] | None
+        self, as_of: datetime, until: datetime, tenants: Collection[str] | None
     ) -> tuple[dict[str, _Sum], dict[str, _Sum]]:
-        last = self._read(until - PERIOD, until, tenants)
-        return last, self._read(until - 2 * PERIOD, until - PERIOD, tenants)
+        """The last window up to ``until``, and the whole one before it."""
+        start = as_of - PERIOD
+        settled, _ = self._read(start, until, until, tenants)
+        before, _ = self._read(start - PERIOD, start, start, tenants)
+        return settled, before
 
-    def _moved(self, until: datetime, stored: Sequence[Change]) -> tuple[_Sums, _Sums]:
-        """Both windows, as they are when they end at full hours ``until``."""
-        last, before, known = dict(self._last), dict(self._before), self._until
-        if until > known:
-            fresh, leaving, gone = (
-                self._read(known - back, until - back, None)
-                for back in (0 * DAY, PERIOD, 2 * PERIOD)
-            )
-            for tenant_id in fresh.keys() | leaving.keys() | gone.keys():
-                left = leaving.get(tenant_id, _ZERO)
-                new = last.get(tenant_id, _ZERO).plus(fresh.get(tenant_id, _ZERO)).minus(left)
-                old = before.get(tenant_id, _ZERO).plus(left).minus(gone.get(tenant_id, _ZERO))
-                last[tenant_id], before[tenant_id] = new, old
-        touched = sorted(
-            {
-                one.tenant_id
-                for one in stored
-                if one.event_type in self._types and one.first_at <= known
-            }
-        )
-        if touched:
-            last_again, before_again = self._windows(until, touched)
-            for tenant_id in touched:
-                last[tenant_id] = last_again.get(tenant_id, _ZERO)
-                before[tenant_id] = before_again.get(tenant_id, _ZERO)
-        return last, before
-
-    def _new_subscriptions(
-        self, known: datetime, as_of: datetime, stored: Sequence[Change]
-    ) -> Mapping[str, Sequence[SubscriptionEvent]]:
-        if any(
-            one.event_type in self._subscription_types and one.first_at <= known for one in stored
-        ):
-            return read_subscriptions(self._events, self._catalog, as_of)
-        # Also what was stored before, dated ahead.
-        new = read_subscriptions(self._events, self._catalog, as_of, since=known)
-        if not new:
-            return self._subscriptions
-        merged = dict(self._subscriptions)
-        for tenant_id, events in new.items():
-            merged[tenant_id] = [*merged.get(tenant_id, ()), *events]
-        return merged
-
-    def _read(
-        self, start: datetime, end: datetime, tenants: Collection[str] | None
+    def _move(
+        self, known: datetime, as_of: datetime, until: datetime, stored: Sequence[Change]
     ) -> dict[str, _Sum]:
-        """Sums of ``(start, end]``; with many tenants named it may hold others too."""
+        """Bring the kept sums to a later moment; returns what is newer than ``until``."""
+        settled, before, was = self._settled, self._before, self._until
+        assert was is not None
+        mine = [one for one in stored if one.event_type in self._types]
+        self._forget_edges(mine)
+        for number, edge in enumerate(self._edges, 1):
+            left = self._leaving(number, edge, known, as_of)
+            for tenant_id, lost in left.items():
+                if number == 1:
+                    settled[tenant_id] = settled.get(tenant_id, _ZERO).minus(lost)
+                    before[tenant_id] = before.get(tenant_id, _ZERO).plus(lost)
+                else:
+                    before[tenant_id] = before.get(tenant_id, _ZERO).minus(lost)
+        gained, fresh = self._read(was, until, as_of, None)
+        for tenant_id, new in gained.items():
+            settled[tenant_id] = settled.get(tenant_id, _ZERO).plus(new)
+        touched = sorted({one.tenant_id for one in mine if one.first_at <= was})
+        if touched:
+            settled_again, before_again = self._windows(as_of, until, touched)
+            for tenant_id in touched:
+                settled[tenant_id] = settled_again.get(tenant_id, _ZERO)
+                before[tenant_id] = before_again.get(tenant_id, _ZERO)
+        return fresh
+
+    # -- what windows lose ---------------------------------------------------------------------
+
+    def _forget_edges(self, stored: Iterable[Change]) -> None:
+        """Read again what more events were dated into."""
+        oldest = min((one.first_at for one in stored), default=None)
+        self._edges = [
+            edge if edge is None or oldest is None or oldest > edge.end else None
+            for edge in self._edges
+        ]
+
+    def _leaving(
+        self, number: int, edge: _Edge | None, known: datetime, as_of: datetime
+    ) -> dict[str, _Sum]:
+        """What leaves the first or the second window between two moments."""
+        start, end = known - number * PERIOD, as_of - number * PERIOD
         if start >= end:
             return {}
+        if edge is None or start < edge.start or end > edge.end:
+            edge = self._edges[number - 1] = self._read_edge(start, max(end, start + AHEAD))
+        return edge.between(start, end)
+
+    def _read_edge(self, start: datetime, end: datetime) -> _Edge:
+        relation, params = events_within(start, end, event_types=self._types)
+        table = self._events.query_arrow(_EACH.format(relation=relation), params)
+        if not table.num_rows:
+            nothing = np.zeros(0, np.int64)
+            return _Edge(start, end, nothing, (), nothing, nothing, nothing.astype(np.bool_))
+        names = table["tenant_id"].combine_chunks().dictionary_encode()
+        is_call = pc.equal(table["event_type"], _API_CALL).to_numpy()
+        costs = table["cost_usd"].cast(_COST_TYPE).combine_chunks().fill_null(Decimal(0))
+        whole = np.frombuffer(costs.buffers()[1], "<i8").reshape(-1, 2)
+        low = whole[costs.offset : costs.offset + len(costs), 0]
+        return _Edge(
+            start,
+            end,
+            pc.cast(table["timestamp"], pa.int64()).to_numpy(),
+            names.dictionary.to_pylist(),
+            names.indices.to_numpy().astype(np.int64),
+            np.where(is_call, 0, low),
+            is_call,
+        )
+
+    # -- subscriptions -------------------------------------------------------------------------
+
+    def _read_subscriptions(self, as_of: datetime) -> Mapping[str, Sequence[SubscriptionEvent]]:
+        """All of them, those that are dated ahead too."""
+        types = sorted(self._subscription_types)
+        newest = self._events.query(_AHEAD, {"at": as_of, "types": types})[0][0]
+        return read_subscriptions(self._events, self._catalog, newest or as_of)
+
+    # -- sums ----------------------------------------------------------------------------------
+
+    def _read(
+        self, start: datetime, cut: datetime, end: datetime, tenants: Collection[str] | None
+    ) -> tuple[dict[str, _Sum], dict[str, _Sum]]:
+        """Sums of ``(start, cut]`` and ``(cut, end]``; the cut is a full hour, or the end.
+
+        With many tenants named they may hold others too.
+        """
+        found: tuple[dict[str, _Sum], dict[str, _Sum]] = ({}, {})
+        if start >= end:
+            return found
         if tenants is not None and len(tenants) > self._events.tenants_named_max:
             tenants = None
         relation, params = event_counts(
-            start, end, event_types=self._types, tenants=None if tenants is None else list(tenants)
+            start,
+            end,
+            [cut],
+            event_types=self._types,
+            tenants=None if tenants is None else list(tenants),
         )
-        rows = self._events.query(_SUMS.format(relation=relation), params)
-        return {
-            tenant_id: _Sum(Decimal(0) if cost is None else cost, int(calls), int(num))
-            for tenant_id, cost, calls, num in rows
-        }
+        rows = self._events.query(_SUMS.format(relation=relation), params | {"cut": cut})
+        for tenant_id, cost, calls, num, is_after in rows:
+            found[is_after][tenant_id] = _Sum(
+                Decimal(0) if cost is None else cost, int(calls), int(num)
+            )
+        return found

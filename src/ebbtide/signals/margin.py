@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 
 from ebbtide.signals.facts import DAY, Economics, SubscriptionEvent
@@ -65,7 +66,7 @@ def compute_margin(
     starts_cut = as_of - PERIOD
     subscribed = subscribed_times(economics.subscription, first_event_at, as_of)
     last, before = (
-        _period(economics.subscription, subscribed, end, Fraction(cost), rules)
+        _period(economics.subscription, subscribed, end, _usd(cost), rules)
         for end, cost in (
             (as_of, economics.llm_cost_usd_30d),
             (starts_cut, economics.llm_cost_usd_30d_before),
@@ -104,12 +105,15 @@ def subscribed_times(
 def price_usd(events: Iterable[SubscriptionEvent], at: datetime, rules: Rules) -> Fraction:
     """The price for 30 days at a moment: that of the newest start, else the default."""
     starts = [one for one in events if one.event_type == _STARTED and one.timestamp <= at]
-    newest = max(
-        starts, key=lambda one: (one.timestamp, Fraction(one.price_usd or 0)), default=None
-    )
+    newest = max(starts, key=lambda one: (one.timestamp, Decimal(one.price_usd or 0)), default=None)
     if newest is None or newest.price_usd is None:
         return rules.signals.pricing.default_price_usd
-    return Fraction(newest.price_usd)
+    return _usd(newest.price_usd)
+
+
+def _usd(text: str) -> Fraction:
+    # Several times quicker than what a fraction does with text.
+    return Fraction(*Decimal(text).as_integer_ratio())
 
 
 def _period(
@@ -122,8 +126,11 @@ def _period(
     start = end - PERIOD
     inside = (min(b, end) - max(a, start) for a, b in subscribed if a < end and b > start)
     subscribed_us = sum(stretch // _MICROSECOND for stretch in inside)
+    revenue_usd = price_usd(events, end, rules)
+    if subscribed_us != _PERIOD_US:
+        revenue_usd *= Fraction(subscribed_us, _PERIOD_US)
     return Period(
-        revenue_usd=price_usd(events, end, rules) * Fraction(subscribed_us, _PERIOD_US),
+        revenue_usd=revenue_usd,
         cost_usd=cost_usd,
         is_fully_subscribed=subscribed_us == _PERIOD_US,
     )
@@ -132,10 +139,12 @@ def _period(
 def _warning(last: Period, before: Period, change: Fraction, rules: Rules) -> str | None:
     if last.margin_usd < 0:
         return NEGATIVE
+    rule = rules.signals.pricing
+    # The cheapest first: this is asked of everybody at every run.
+    if change < rule.api_call_rise:
+        return None
     if not (last.is_fully_subscribed and before.is_fully_subscribed):
         return None
     if last.margin is None or before.margin is None:
         return None
-    rule = rules.signals.pricing
-    has_fallen = before.margin - last.margin >= rule.margin_fall
-    return FALLING if has_fallen and change >= rule.api_call_rise else None
+    return FALLING if before.margin - last.margin >= rule.margin_fall else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ebbtide.domain.ids import to_uuid_text
-from ebbtide.domain.intervention import Effect, Intervention, State, Suggestion
+from ebbtide.domain.intervention import Effect, Intervention, State
 
 #: Below this many closed windows no rate is shown: it would say more about chance than about us.
 ENOUGH = 10
@@ -19,41 +19,39 @@ ENOUGH = 10
 Z_90 = 1.6448536269514722
 
 
+Key = tuple[str, str]  #: tenant UUID and rule: what makes it the same suggestion
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one look at all tenants changes."""
 
-    new: tuple[tuple[Suggestion, datetime], ...]
+    new: tuple[Key, ...]
     changed: tuple[Intervention, ...]
 
 
-def plan(suggestions: Iterable[Suggestion], holding: Iterable[Intervention], at: datetime) -> Plan:
+def plan(suggested: Iterable[Key], holding: Iterable[Intervention], at: datetime) -> Plan:
     """Compare what holds now with what held before.
 
     Args:
-        suggestions: everything that the rules suggest at ``at``, of all tenants.
+        suggested: tenant UUID and rule of everything that the rules suggest at ``at``.
         holding: rows whose reason held when it was last looked at, oldest first.
         at: the moment.
 
     Returns:
-        New suggestions, in the order given and each once, and the rows whose reason holds no
-        longer. Looking twice at the same moment changes nothing the second time.
+        What is suggested anew, in the order given and each once, and the rows whose reason holds
+        no longer. Looking twice at the same moment changes nothing the second time.
     """
-    now: dict[tuple[str, str], Suggestion] = {}
-    for one in suggestions:
-        now.setdefault(one.key, one)
-    newest: dict[tuple[str, str], Intervention] = {}
+    now = dict.fromkeys(suggested)
+    newest: dict[Key, Intervention] = {}
     changed = []
     for row in holding:
-        if row.suggestion.key in now:
-            newest[row.suggestion.key] = row
+        key = row.suggestion.key
+        if key in now:
+            newest[key] = row
         else:
             changed.append(row.end(at))
-    new = tuple(
-        (suggestion, at)
-        for key, suggestion in now.items()
-        if key not in newest or newest[key].may_be_suggested_again(at)
-    )
+    new = tuple(key for key in now if key not in newest or newest[key].may_be_suggested_again(at))
     return Plan(new, tuple(changed))
 
 

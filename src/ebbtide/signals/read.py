@@ -25,7 +25,7 @@ from ebbtide.signals.facts import DAY, Facts
 from ebbtide.signals.outcomes import Summary, summarise
 from ebbtide.signals.rules import read_rules
 from ebbtide.signals.selection import CustomerFilter, Place, select
-from ebbtide.signals.snapshot import Moment, Snapshot
+from ebbtide.signals.snapshot import Moment, Newest, Pair, Snapshot
 from ebbtide.signals.snapshots import Snapshots
 from ebbtide.signals.subscription import CANCELLED, STARTED, Subscription, subscription_of
 from ebbtide.signals.timeline import LENGTH, Count, Line, timeline
@@ -351,16 +351,19 @@ class CustomerReader:
         if tenant_id is None:
             return seen.moment
         of, facts = seen.moment, seen.facts.get(to_uuid_text(tenant_id))
-        newest: tuple[datetime | None, datetime | None] = (None, None)
-        if facts is not None:
-            newest = newest_of(
+
+        def read_newest(since: datetime | None) -> Pair:
+            if facts is None:
+                return None, None
+            return newest_of(
                 self._events,
-                None,
+                since,
                 of.as_of,
                 known_at=of.asked_known_at,
                 tenants=[facts.tenant_id],
             )
-        return replace(of, newest_event_at=newest[0], newest_received_at=newest[1])
+
+        return replace(of, newest=Newest(read_newest, None))
 
     def _changed_since(
         self, of: Moment, found: Derivation, meant: EventFilter, num_events: int

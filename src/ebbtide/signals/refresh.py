@@ -104,6 +104,7 @@ class Left:
     number: int
     news: Sequence[tuple[int, Sequence[Change]]]
     facts: Mapping[str, Facts]  # by tenant id
+    uuids: Mapping[str, str]  # the UUIDs of the same tenants
     customers: Mapping[str, Customer]  # as last assessed; without those not assessed since
 
     def news_since(self, number: int) -> list[Change] | None:
@@ -433,14 +434,20 @@ class Refresher:
         self._news.clear()
 
     def _leave(self) -> Left:
-        facts, customers = {}, {}
+        facts, uuids, customers = {}, {}, {}
         for name, one in self._tenants.items():
             if one.facts is not None:
-                facts[name] = one.facts
+                facts[name], uuids[name] = one.facts, one.uuid
                 if one.customer is not None:
                     customers[name] = one.customer
         return Left(
-            self._head, self._generation, self._num_written, tuple(self._news), facts, customers
+            self._head,
+            self._generation,
+            self._num_written,
+            tuple(self._news),
+            facts,
+            uuids,
+            customers,
         )
 
     # -- one tenant ----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ebbtide.signals.customer import assess
 from ebbtide.signals.economics import gather_economics
 from ebbtide.signals.gather import gather
 from ebbtide.signals.rules import Rules
-from ebbtide.signals.snapshot import Moment, Snapshot
+from ebbtide.signals.snapshot import Moment, Newest, Pair, Snapshot
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
 
@@ -99,10 +99,13 @@ class Snapshots:
             tenants = [one for one in tenants if "\0" not in one]
         now = self._clock()
         facts = gather(self._events, self._catalog, at, known_at=known_at, tenants=tenants)
-        newest: tuple[datetime | None, datetime | None] = (None, None)
-        if tenants is None or tenants:
-            newest = newest_of(self._events, None, at, known_at=known_at, tenants=tenants)
-        moment = Moment(at, known_at or now, known_at, now, False, *newest)
+
+        def read_newest(since: datetime | None) -> Pair:
+            if tenants is not None and not tenants:
+                return None, None
+            return newest_of(self._events, since, at, known_at=known_at, tenants=tenants)
+
+        moment = Moment(at, known_at or now, known_at, now, False, Newest(read_newest, None))
         money = gather_economics(
             self._events, self._catalog, at, known_at=known_at, tenants=tenants
         )
@@ -113,4 +116,4 @@ class Snapshots:
         }
         firsts = {one.tenant_id: one.first_event_at for one in by_uuid.values()}
         log = ChangeLog(self._events, self._catalog, at, known_at, firsts)
-        return Snapshot(moment, customers, by_uuid, log, customers)
+        return Snapshot(moment, customers, by_uuid, log, customers, money)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ebbtide.catalog.playbook import Playbook
 from ebbtide.domain.intervention import Suggestion
 from ebbtide.signals.customer import Customer
+from ebbtide.signals.facts import Economics
 from ebbtide.signals.playbooks import Match
 
 #: How soon a playbook is to be begun, by its level.
@@ -31,11 +32,34 @@ def suggestions_of(customer: Customer, playbooks: Mapping[str, Playbook]) -> lis
     ]
 
 
+def rules_of(customer: Customer, economics: Economics | None) -> list[str]:
+    """The rules of all that is suggested for one customer, before it is put into words.
+
+    Args:
+        customer: as it was last assessed; what decides here jumps, and is never stale.
+        economics: its money at the moment in question.
+    """
+    begins = customer.begins(economics)
+    begun = {match.playbook_id for _, match in begins if match is not None}
+    return [
+        *(case.rule for case, _ in begins),
+        *(
+            _first_step_rule(match.playbook_id)
+            for match in customer.playbooks
+            if match.playbook_id not in begun
+        ),
+    ]
+
+
+def _first_step_rule(playbook_id: str) -> str:
+    return f"playbook:{playbook_id}"
+
+
 def _first_step(tenant_id: str, match: Match, playbook: Playbook) -> Suggestion:
     step = playbook.steps[0]
     return Suggestion(
         tenant_id=tenant_id,
-        rule=f"playbook:{playbook.id}",
+        rule=_first_step_rule(playbook.id),
         intervention_type=step.type,
         priority=_PRIORITY[match.risk_level],
         suggested_action=step.action,

@@ -49,6 +49,12 @@ FOLD_ROWS = 60_000
 # A commit of at least this many events is summed well enough by itself and needs no folding.
 LARGE_COMMIT_EVENTS = 20_000
 REFOLD_ROWS = 500_000
+# So many events of the newest commits are remembered for whoever asks what is new: three columns
+# of them, a few megabytes, for a question that would otherwise be planned and read from the file.
+TAIL_EVENTS = 100_000
+TAIL_COMMITS = 2_000
+# Texts of queries that were seen to be one SELECT; the same few are asked all the time.
+CHECKED_TEXTS = 200
 # What DuckDB may keep in memory while nobody asks anything, and while the identities are read.
 RESTING_MEMORY_MB = 16
 LOADING_MEMORY_MB = 48
@@ -84,6 +90,10 @@ WITH changed AS (
 SELECT tenant_id, event_type, min(first_at), max(last_at), max(change_seq)
 FROM changed WHERE change_seq > :since GROUP BY ALL ORDER BY tenant_id, event_type
 """
+
+
+_TAIL_COLUMNS = ["tenant_id", "event_type", "timestamp"]
+_CHANGE_COLUMNS = ("tenant_id", "event_type", "timestamp_min", "timestamp_max")
 
 
 class DuckDBEventStore(EventStore):
@@ -125,6 +135,8 @@ class DuckDBEventStore(EventStore):
         self._refolded_rows = 0
         self._scrub_due = False
         self._change_seq = 0
+        self._tail = _Tail(0)
+        self._checked: set[str] = set()
         self._con = self._open()
 
     # -- opening, migrating, closing -------------------------------------------------------
@@ -204,6 +216,7 @@ class DuckDBEventStore(EventStore):
         finally:
             self._limit_memory(self._memory_limit_mb)
         self._index = index
+        self._tail = _Tail(self._change_seq)
         self._refolded_rows = self._folded_rows
         self._scrub_due = is_scrub_due(self._con)
 
@@ -272,8 +285,12 @@ class DuckDBEventStore(EventStore):
                 is_large = batch.num_rows >= LARGE_COMMIT_EVENTS
                 table = "rollup_folded" if is_large else "rollup_fresh"
                 rolled = _changed(con, _ROLL_UP.format(table=table, change_seq=self._change_seq))
+                self._tail = self._tail.before(batch)
                 con.commit()
+                self._tail = self._tail.after(self._change_seq)
             except BaseException:
+                # Was it committed? The file knows.
+                self._tail = _Tail(self._change_seq)
                 _rollback(con)
                 raise
             if is_large:
@@ -342,6 +359,7 @@ class DuckDBEventStore(EventStore):
                 try:
                     who = {"tenant": tenant_id}
                     gone = _changed(self._con, "DELETE FROM events WHERE tenant_id = $tenant", who)
+                    self._tail = _Tail(self._change_seq)
                     for table in ("rollup_folded", "rollup_fresh"):
                         _changed(
                             self._con,
@@ -464,9 +482,13 @@ class DuckDBEventStore(EventStore):
     def _bound(self, sql: str, params: Mapping[str, Any] | None) -> tuple[Any, dict[str, Any]]:
         text, values = bind(sql, params or {}, lambda name, _: f"${name}")
         flat = {k: _naive(v) if isinstance(v, datetime) else v for k, v in values.items()}
-        statements = self._reader().extract_statements(text)
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise QueryError("a query is one SELECT")
+        if text not in self._checked:
+            statements = self._reader().extract_statements(text)
+            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+                raise QueryError("a query is one SELECT")
+            if len(self._checked) >= CHECKED_TEXTS:
+                self._checked.clear()
+            self._checked.add(text)
         return text, flat
 
     def query(self, sql: str, params: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -506,6 +528,9 @@ class DuckDBEventStore(EventStore):
     def changes(self, since: int) -> tuple[list[Change], int]:
         if since > self._change_seq:
             since = 0  # asked with the number of another file, or of this one before a restore
+        tail = self._tail  # never changed once made
+        if since >= tail.since:
+            return tail.changes(since)
         rows = self.query(_CHANGES, {"since": since})
         newest = max((row[4] for row in rows), default=since)
         return [Change(*row[:4]) for row in rows], newest
@@ -515,6 +540,52 @@ class DuckDBEventStore(EventStore):
             with self._lock:
                 self._reopen()
         self.query("SELECT 1")
+
+
+class _Tail:
+    """The events of the newest commits, as far as anybody asks what they are; never changed.
+
+    It holds all commits after the one numbered ``since``, and the one under way: of that one
+    nobody knows whether readers see it already, so it is told now and will be told again.
+    """
+
+    __slots__ = ("_commits", "_num_events", "_under_way", "since")
+
+    def __init__(self, since: int) -> None:
+        self.since = since
+        self._commits: tuple[tuple[int, pa.RecordBatch], ...] = ()
+        self._under_way: tuple[pa.RecordBatch, ...] = ()
+        self._num_events = 0
+
+    def before(self, batch: pa.RecordBatch) -> _Tail:
+        """With a commit that is about to be made."""
+        tail = _Tail(self.since)
+        tail._commits, tail._num_events = self._commits, self._num_events
+        tail._under_way = (batch.select(_TAIL_COLUMNS),)
+        return tail
+
+    def after(self, change_seq: int) -> _Tail:
+        """With the commit that was under way made; begun anew when there are too many."""
+        (batch,) = self._under_way
+        commits = (*self._commits, (change_seq, batch))
+        num_events = self._num_events + batch.num_rows
+        if num_events > TAIL_EVENTS or len(commits) > TAIL_COMMITS:
+            return _Tail(change_seq)
+        tail = _Tail(self.since)
+        tail._commits, tail._num_events = commits, num_events
+        return tail
+
+    def changes(self, since: int) -> tuple[list[Change], int]:
+        """What came after a commit that is not older than the tail's own ``since``."""
+        new = [batch for change_seq, batch in self._commits if change_seq > since]
+        new += self._under_way
+        if not new:
+            return [], since
+        table = pa.Table.from_batches(new).group_by(["tenant_id", "event_type"])
+        found = table.aggregate([("timestamp", "min"), ("timestamp", "max")])
+        columns = (found[name].to_pylist() for name in _CHANGE_COLUMNS)
+        changes = sorted(Change(*row) for row in zip(*columns, strict=True))
+        return changes, max((since, *(change_seq for change_seq, _ in self._commits[-1:])))
 
 
 def _keys_of(identities: set[Identity]) -> Keys:

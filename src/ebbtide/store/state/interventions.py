@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.types import NullType
 
 from ebbtide.domain.errors import NotFound, WrongState
 from ebbtide.domain.ids import to_uuid_text
@@ -55,6 +56,7 @@ class Interventions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lasting: dict[int, tuple[tuple[Any, ...], Intervention]] = {}
 
     def get(self, intervention_id: int) -> Intervention:
         """One row.
@@ -138,9 +140,36 @@ class Interventions:
             holds = sa.and_(INTERVENTIONS.c.tenant_uuid.in_(sorted(tenant_uuids)), holds)
         return self._all(holds, at)
 
-    def unmeasured(self) -> list[Intervention]:
-        """Rows of playbooks of which a window is still open, oldest first."""
-        return self._all(INTERVENTIONS.c.is_measured.is_(False))
+    def lasting(self) -> list[Intervention]:
+        """Rows whose reason held when it was last looked at, or of which a window is open.
+
+        Those that are as they were when this was asked before are the same objects: a run asks
+        for hundreds, and nearly none of them is different.
+
+        Returns:
+            Rows, oldest first; empty before anything was suggested.
+        """
+        query = _PLAIN.where(
+            sa.or_(INTERVENTIONS.c.ended_at.is_(None), INTERVENTIONS.c.is_measured.is_(False))
+        ).order_by(INTERVENTIONS.c.id)
+        known = self._lasting
+        found: dict[int, Intervention] = {}
+        with self._database.read() as connection:
+            rows: Sequence[Any] = connection.execute(query).all()
+            plain = {row.id: tuple(row) for row in rows}
+            for number, row in plain.items():
+                if number in known and known[number][0] == row:
+                    found[number] = known[number][1]
+            new = [number for number in plain if number not in found]
+            for start in range(0, len(new), _SCANNED):
+                some = INTERVENTIONS.c.id.in_(new[start : start + _SCANNED])
+                for one in connection.execute(sa.select(INTERVENTIONS).where(some)):
+                    found[one.id] = _from_row(one)
+        # What went between the two questions is not there any more.
+        self._lasting = {
+            number: (row, found[number]) for number, row in plain.items() if number in found
+        }
+        return [row for _, row in self._lasting.values()]
 
     def of_playbooks(self, at: datetime | None = None) -> list[Intervention]:
         """Every row of any playbook, oldest first: what summaries are made of.
@@ -242,6 +271,10 @@ class Interventions:
         with self._database.read() as connection:
             rows = [_from_row(row) for row in connection.execute(query)]
             return rows if at is None else _as_they_were(connection, rows, at)
+
+
+#: Every column as the driver gives it: good for telling whether a row is still the same.
+_PLAIN = sa.select(*(sa.type_coerce(column, NullType()) for column in INTERVENTIONS.c))
 
 
 def merge(now: Intervention, seen: Intervention) -> Intervention:
