@@ -28,6 +28,7 @@ def tell(server: Server) -> None:
         call("beta", cost_usd=10.005),
         call("beta", metadata={"model": "nobody", "tokens_in": 5, "tokens_out": 5}),
         event(tenant_id="gamma"),
+        event(tenant_id="platform", event_type="CHANGE_RECORDED", metadata={"kind": "deploy"}),
         start("delta", price_usd=20),
         event(
             tenant_id="delta",

@@ -129,7 +129,7 @@ def test_times_to_first_steps(rules: Rules) -> None:
 
 
 def test_the_first_action_is_no_call_and_no_subscription(rules: Rules) -> None:
-    calls = [SIGN_UP, Happened(START, "API_CALL_RECEIVED")]
+    calls = [SIGN_UP, Happened(START, "API_CALL_RECEIVED"), Happened(START, "BILLING_UPDATED")]
     got = of(calls, rules)
     assert (got.first_action, got.first_action_at) == (None, None)
     at = START + HOUR

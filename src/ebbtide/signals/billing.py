@@ -16,6 +16,9 @@ STARTED, CANCELLED, UPDATED = "SUBSCRIPTION_STARTED", "SUBSCRIPTION_CANCELLED", 
 SCHEDULED, WITHDRAWN = "CANCELLATION_SCHEDULED", "CANCELLATION_WITHDRAWN"
 FAILED, RECOVERED = "PAYMENT_FAILED", "PAYMENT_RECOVERED"
 
+#: What billing says is no action of the customer, though some of it follows from one.
+BILLING_TYPES = frozenset({STARTED, CANCELLED, UPDATED, SCHEDULED, WITHDRAWN, FAILED, RECOVERED})
+
 #: Statuses in which a subscription is paid, or is being asked to be; none said: it is.
 PAYING = frozenset({"active", "past_due"})
 #: Of two states of one second the later one in a subscription's life; the clock of the billing

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 
 from ebbtide.catalog.signal import IntentCase
+from ebbtide.signals.billing import BILLING_TYPES
 from ebbtide.signals.facts import Facts
 from ebbtide.signals.rules import Rules
 from ebbtide.signals.silent_churn import API_CALL
@@ -15,6 +16,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
 _HOUR_US = _HOUR // _MICROSECOND
 _MINUTE = timedelta(minutes=1)
+_NO_ACTIONS = {API_CALL, *BILLING_TYPES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Intent:
     evidence: str
     provisional: bool  # the first seven days are not over
     signed_up_at: datetime
-    first_action: str | None  # first type other than API_CALL_RECEIVED and SUBSCRIPTION_*
+    first_action: str | None  # first type but API_CALL_RECEIVED and those of billing
     first_action_at: datetime | None
     first_incident_at: datetime | None  # this and the next three: at or after sign-up
     first_view_at: datetime | None
@@ -136,6 +138,6 @@ def _first_action(facts: Facts) -> tuple[str, datetime] | tuple[None, None]:
     found: tuple[datetime, str] | None = None
     for event_type, span in facts.spans.items():
         if found is None or (span.first_at <= found[0] and (span.first_at, event_type) < found):
-            if event_type != API_CALL and not event_type.startswith("SUBSCRIPTION_"):
+            if event_type not in _NO_ACTIONS and not event_type.startswith("SUBSCRIPTION_"):
                 found = span.first_at, event_type
     return (None, None) if found is None else (found[1], found[0])

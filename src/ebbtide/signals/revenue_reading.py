@@ -17,6 +17,7 @@ from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.tenant import Origin
 from ebbtide.metrics.compute import MetricTable, compute_metric
 from ebbtide.signals.billing import BillingEvent, Subscribed, read_event, subscriptions_of
+from ebbtide.signals.changes import EVERYBODY
 from ebbtide.signals.day_counts import DayCounts
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue import PERIOD, Revenue, Unit, sum_up, units_of
@@ -139,7 +140,10 @@ class RevenueReader:
                 counts = DayCounts().within(at - PERIOD, at, lambda *_: table)
                 events = self._read_billing(at, known_at)
                 firsts = self._first_events(at, known_at)
-            begun = {tenant_id: first for tenant_id, first in firsts.items() if first <= at}
+            # What is about everybody is of no customer.
+            begun = {
+                one: first for one, first in firsts.items() if first <= at and one != EVERYBODY
+            }
             known = [one for one in events if one.timestamp <= at]
         subscriptions = subscriptions_of(known, at)
         entered = self._entered(begun, subscriptions, at, known_at)
