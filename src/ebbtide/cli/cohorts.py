@@ -60,7 +60,7 @@ def cohorts_command(connect: Connect) -> Callable[..., None]:
 
 def _cells(one: dict[str, Any], width: int) -> list[str]:
     shown = [
-        "" if cell["share_pct"] is None else f"{cell['share_pct']:.0f}{_mark(cell)}"
+        "-" if cell["share_pct"] is None else f"{cell['share_pct']:.0f}{_mark(cell)}"
         for cell in one["retention"]
     ]
     return [*shown, *["-"] * (width - len(shown))][:width]

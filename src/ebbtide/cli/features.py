@@ -49,9 +49,7 @@ def features_command(connect: Connect) -> Callable[..., None]:
                 for one in body["items"]
             ],
         )
-        console.print(
-            inert(f"\nWho was there on {body['retention_since']}, and has stayed since:")
-        )
+        console.print(inert(f"\nWho was there on {body['retention_since']}, and has stayed since:"))
         print_table(
             ("feature", "used it, stayed", "not used, stayed", "difference in points", ""),
             [

@@ -37,9 +37,7 @@ def funnel_command(connect: Connect) -> Callable[..., None]:
             if tenant_id is not None:
                 body = door.get(f"/ops/funnel/tenants/{_quoted(tenant_id)}", **moment)
             elif stopped is not None:
-                body = door.get(
-                    "/ops/funnel/tenants", step=stopped.upper(), stopped=True, **moment
-                )
+                body = door.get("/ops/funnel/tenants", step=stopped.upper(), stopped=True, **moment)
             else:
                 body = door.get("/ops/funnel", **moment)
         if as_json:
@@ -81,9 +79,7 @@ def _print_funnel(body: dict[str, Any]) -> None:
     drop_off = ordered["drop_off"]
     if drop_off is not None:
         step = next(
-            one["title"]
-            for one in ordered["steps"]
-            if one["event_type"] == drop_off["event_type"]
+            one["title"] for one in ordered["steps"] if one["event_type"] == drop_off["event_type"]
         )
         console.print(
             inert(

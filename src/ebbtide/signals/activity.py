@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,13 +57,8 @@ class Activity:
     def who(self, columns: Iterable[str]) -> frozenset[str]:
         """Tenants that did any of some things."""
         places = [COLUMNS.index(name) for name in columns]
-        rows = np.flatnonzero(self.counts[:, places].any(axis=1))
+        rows = np.flatnonzero(self.counts[:, places].any(axis=1)).tolist()
         return frozenset(self.tenants[row] for row in rows)
-
-    def by_tenant(self, name: str) -> Mapping[str, int]:
-        """The same as :meth:`column`, only those that did it."""
-        column = self.column(name)
-        return {self.tenants[row]: int(column[row]) for row in np.flatnonzero(column)}
 
 
 def together(pieces: Sequence[Activity]) -> Activity:

@@ -95,7 +95,7 @@ class Funnel:
         chosen = reached[:, step]
         if stopped and step + 1 < reached.shape[1]:
             chosen = chosen & ~reached[:, step + 1]
-        return sorted(self.tenants[row] for row in np.flatnonzero(chosen))
+        return sorted(self.tenants[row] for row in np.flatnonzero(chosen).tolist())
 
     def of(self, tenant_id: str) -> tuple[tuple[int, datetime | None], ...]:
         """How often one tenant took each step, and when it did so in order."""

@@ -1,0 +1,149 @@
+"""What is put together from kept weeks equals what is read anew in one piece, whatever happens."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from company import START, Company
+
+from ebbtide.signals.cohorts import Triangle
+from ebbtide.signals.features import Features
+from ebbtide.signals.funnel import Funnel
+from ebbtide.signals.product import ProductReader
+from ebbtide.signals.weeks import KEPT, WEEK, Watch, Weeks
+from ebbtide.store.events.base import Change, to_batch
+
+TYPES = (
+    "INCIDENT_CREATED",
+    "INCIDENT_VIEWED",
+    "REPLAY_EXECUTED",
+    "EXPORT_GENERATED",
+    "CERT_VERIFIED",
+    "LOGIN",
+    "SUBSCRIPTION_STARTED",
+    "SUBSCRIPTION_CANCELLED",
+)
+TENANTS = tuple(f"t{number}" for number in range(12))
+SPAN = timedelta(days=100)
+ALL_KNOWN = START + timedelta(days=9000)
+
+
+def of_funnel(one: Funnel) -> Any:
+    """What a funnel says, in an order of its own."""
+    ways = {name: one.of(name) for name in sorted(one.tenants)}
+    return one.loose, one.ordered, ways, one.freshness
+
+
+def of_features(one: Features) -> Any:
+    """What features say; of those that equally many use any order is right."""
+    uses = sorted(one.uses, key=lambda use: use.feature.name)
+    return one.num_active, uses, one.customers, one.kept, one.users, one.freshness
+
+
+def of_cohorts(one: Triangle) -> Any:
+    """What cohorts say."""
+    return one.cohorts, one.overall, one.num_earlier, one.members, one.active, one.freshness
+
+
+def test_what_is_kept_is_what_is_stored(company: Company) -> None:
+    random_ = random.Random(1)
+    reader = ProductReader(company.catalog, company.events, company.state)
+
+    def moment() -> datetime:
+        at = START - timedelta(seconds=random_.randrange(int(SPAN.total_seconds())))
+        # Now and then the very edge of a day or a week.
+        return at.replace(hour=0, minute=0, second=0) if random_.random() < 0.3 else at
+
+    def some(num: int) -> None:
+        events = [
+            company.event(random_.choice(TYPES), moment(), random_.choice(TENANTS))
+            for _ in range(num)
+        ]
+        assert not any(company.events.append(to_batch(events)))
+
+    asked: list[Callable[[datetime, datetime | None], Any]] = [
+        lambda at, known_at: of_funnel(reader.funnel.at(at, known_at=known_at)),
+        lambda at, known_at: of_features(reader.features.at(at, known_at=known_at)),
+        lambda at, known_at: of_cohorts(
+            reader.cohorts.at(at, num_weeks=5, activity="investigation", known_at=known_at)
+        ),
+    ]
+    some(300)
+    for turn in range(5):
+        for question in asked:
+            at = moment() + timedelta(days=40)
+            assert question(at, None) == question(at, ALL_KNOWN), (turn, at)
+        if turn == 2:
+            company.events.erase_tenant("t1")
+            company.state.erase_tenant("t1", START)
+        some(2)
+
+
+def test_nobody_waits_for_every_week_since_the_beginning(company: Company) -> None:
+    """One event dated far back, and a question about the far future, cost no week in between."""
+    far = datetime.max.replace(tzinfo=START.tzinfo, year=8999)
+    event = company.event("LOGIN", START - timedelta(days=50 * 365))
+    company.events.append(to_batch([event]))
+    reader = ProductReader(company.catalog, company.events, company.state)
+    for at in (START, far, START):
+        found = reader.cohorts.at(at)
+        assert (len(found.cohorts), found.num_earlier) == (12, 1)
+
+
+class Stub:
+    """Knows no events; counts what it is asked, and says what it is told to say of changes."""
+
+    def __init__(self) -> None:
+        self.late: list[Change] = []
+        self.asked: list[tuple[datetime | None, datetime]] = []
+
+    def changes(self, since: int) -> tuple[list[Change], int]:
+        late, self.late = self.late, []
+        return late, since + 1
+
+    def load(self, start: datetime | None, end: datetime, _: datetime | None) -> None:
+        self.asked.append((start, end))
+
+
+def test_a_past_week_is_read_once_until_something_is_stored_in_it() -> None:
+    stub = Stub()
+    erased = [0]
+    weeks = Weeks(Watch(stub, lambda: erased[0]), stub.load)  # type: ignore[arg-type]
+    monday = datetime(2026, 3, 2, tzinfo=START.tzinfo)
+    start, end = monday - timedelta(microseconds=1), monday + 3 * WEEK - timedelta(microseconds=1)
+
+    def num_asked() -> int:
+        stub.asked.clear()
+        assert weeks.over(start, end) == [None] * 3
+        return len(stub.asked)
+
+    assert num_asked() == 3
+    assert num_asked() == 0
+    stub.late = [Change("acme", "LOGIN", monday + WEEK, monday + WEEK)]
+    assert num_asked() == 1
+    stub.late = [Change("acme", "LOGIN", monday, monday + WEEK)]
+    assert num_asked() == 2
+    erased[0] = 1
+    assert num_asked() == 3
+    # No more is kept than there is room for.
+    many = KEPT + 10
+    weeks.over(start, start + many * WEEK)
+    stub.asked.clear()
+    weeks.over(start + 10 * WEEK, start + many * WEEK)
+    assert not stub.asked
+
+
+def test_days_come_to_be_kept_a_few_at_a_time() -> None:
+    stub = Stub()
+    weeks = Weeks(Watch(stub, lambda: None), stub.load)  # type: ignore[arg-type]
+    tuesday = datetime(2026, 3, 3, 10, tzinfo=START.tzinfo)
+    asked = []
+    for _ in range(3):
+        stub.asked.clear()
+        weeks.over(tuesday, tuesday + timedelta(days=5))
+        asked.append(len(stub.asked))
+    # Three days and what is left in two pieces; the fourth day and both pieces; both pieces.
+    assert asked == [5, 3, 2]
