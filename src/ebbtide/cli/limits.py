@@ -15,7 +15,7 @@ _OUTLOOK = {
     "exhausted": "limit reached",
     "growing": "growing",
     "not_growing": "not growing",
-    "too_far_ahead": "growing slowly, limit far away",
+    "too_far_ahead": "growing, no day foreseeable",
     "insufficient_data": "too few samples yet",
     "no_limit": "no limit known",
     "stale": "not known: no new sample",

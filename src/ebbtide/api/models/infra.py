@@ -255,9 +255,10 @@ def _message(one: ResourceShown) -> str:
             f"At current growth the limit is reached in {one.days_to_limit:.0f} days "
             f"({one.days_low or 0:.0f} {until}, 4 times in 5)."
         )
+    said = "Not growing" if one.reason == "not_growing" else "Growing, but no day can be named"
     if one.days_low is not None and one.days_low < 30:
-        return f"Stable, but its peaks may reach the limit from {one.days_low:.1f} days on."
-    return "Stable."
+        return f"{said}; peaks may reach the limit from {one.days_low:.0f} days on."
+    return f"{said}."
 
 
 def _warnings(resources: list[ResourceShown], traffic: Traffic) -> list[WarningShown]:
