@@ -23,6 +23,10 @@ from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.migrate import VERSION_TABLE, downgrade, migrate, revisions
 from ebbtide.store.state.quarantine import _to_row
 from ebbtide.store.state.tables import (
+    ALERT_CHANNELS,
+    ALERT_DELIVERIES,
+    ALERT_DELIVERY_TENANTS,
+    ALERT_STATES,
     ALERT_THRESHOLDS,
     CUSTOMER_SEGMENTS,
     ERASURES,
@@ -70,6 +74,7 @@ TABLES_FROM = {
         "resource_probes",
     },
     "0011": {"intervention_steps", "tenant_pasts"},
+    "0012": {"alert_states", "alert_channels", "alert_deliveries", "alert_delivery_tenants"},
 }
 
 
@@ -130,6 +135,10 @@ def fill(store: StateStore, revision: str) -> None:
     if revision >= "0011":
         with store._database.write() as connection:
             for table in (INTERVENTION_STEPS, TENANT_PASTS):
+                connection.execute(table.insert(), a_row_of(table))
+    if revision >= "0012":
+        with store._database.write() as connection:
+            for table in (ALERT_STATES, ALERT_CHANNELS, ALERT_DELIVERIES, ALERT_DELIVERY_TENANTS):
                 connection.execute(table.insert(), a_row_of(table))
 
 

@@ -14,12 +14,14 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from ebbtide.domain.ids import to_uuid_text
+from ebbtide.store.state.alerts import Alerts, forget_states
 from ebbtide.store.state.attributions import Attributions
 from ebbtide.store.state.database import Database
 from ebbtide.store.state.imports import Imports
 from ebbtide.store.state.interventions import Interventions
 from ebbtide.store.state.keys import Keys
 from ebbtide.store.state.migrate import migrate
+from ebbtide.store.state.outbox import Outbox, forget_deliveries
 from ebbtide.store.state.quarantine import Quarantine
 from ebbtide.store.state.resources import Resources
 from ebbtide.store.state.runs import Runs
@@ -70,6 +72,8 @@ class StateStore:
         self.thresholds = Thresholds(database)
         self.resources = Resources(database)
         self.attributions = Attributions(database)
+        self.alerts = Alerts(database)
+        self.outbox = Outbox(database)
 
     @property
     def engine(self) -> str:
@@ -123,6 +127,8 @@ class StateStore:
             ):
                 connection.execute(sa.delete(table).where(table.c.tenant_uuid == uuid))
             forget(connection, self._database, uuid)
+            forget_states(connection, uuid)
+            forget_deliveries(connection, uuid, at)
             connection.execute(sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == uuid))
             connection.execute(
                 insert.on_conflict_do_update(

@@ -492,3 +492,76 @@ RESOURCE_PROBES = sa.Table(
     sa.Column("is_available", sa.Boolean, nullable=False),
     sa.Column("reason", sa.Text),
 )
+
+#: How each rule of alerts stands, and what was told of it. Rules that are well and of which nobody
+#: was told need no row. ``alert_id`` follows from ``rule``.
+ALERT_STATES = sa.Table(
+    "alert_states",
+    METADATA,
+    sa.Column("alert_id", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("alert_group", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("tenant_uuid", sa.Text),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False),
+    sa.Column("told", sa.Text),
+    sa.Column("told_at", Instant),
+    sa.Column("starts_at", Instant),
+    sa.Column("ok_since", Instant),
+    sa.Column("acked_at", Instant),
+    sa.Column("acked_by", sa.Text),
+    sa.Column("note", sa.Text),
+    sa.Column("snoozed_until", Instant),
+    sa.Column("snoozed_by", sa.Text),
+)
+sa.Index("alert_states_tenant", ALERT_STATES.c.tenant_uuid)
+
+#: Where alerts are sent. No secret is in here: ``secret`` is the name of one. ``recipients`` is
+#: JSON.
+ALERT_CHANNELS = sa.Table(
+    "alert_channels",
+    METADATA,
+    sa.Column("channel_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("url", sa.Text),
+    sa.Column("recipients", sa.Text, nullable=False),
+    sa.Column("secret", sa.Text),
+    sa.Column("least", sa.Text, nullable=False),
+    sa.Column("wants_brief", sa.Boolean, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("disabled_reason", sa.Text),
+)
+
+#: The outbox. ``due_at`` is the moment of the next attempt, or from when on one that is under way
+#: is taken for dead; empty when the delivery has ended. ``num_attempts`` is its fencing token.
+ALERT_DELIVERIES = sa.Table(
+    "alert_deliveries",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("delivery_id", sa.Text, nullable=False, unique=True),
+    sa.Column("channel_id", sa.Text, nullable=False),
+    sa.Column("matter", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("num_attempts", sa.BigInteger, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("due_at", Instant),
+    sa.Column("reason", sa.Text),
+    sa.Column("ended_at", Instant),
+    sqlite_autoincrement=True,
+)
+sa.Index("alert_deliveries_due", ALERT_DELIVERIES.c.due_at)
+
+#: Whom a delivery names, so that an erasure finds it.
+ALERT_DELIVERY_TENANTS = sa.Table(
+    "alert_delivery_tenants",
+    METADATA,
+    sa.Column("delivery_id", sa.Text, primary_key=True),
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+)
+sa.Index("alert_delivery_tenants_tenant", ALERT_DELIVERY_TENANTS.c.tenant_uuid)
