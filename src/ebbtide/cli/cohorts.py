@@ -26,7 +26,9 @@ def cohorts_command(connect: Connect) -> Callable[..., None]:
         known_at: str | None = KNOWN_AT,
         as_json: bool = AS_JSON,
     ) -> None:
-        """Show of each week's new customers how many are active in the weeks after it.
+        """Show whether customers come back, week after week.
+
+        Of the new customers of each week: the share that is active in each week since.
 
         Examples: ebbtide cohorts, ebbtide cohorts --activity investigation --weeks 8
         """

@@ -17,7 +17,7 @@ def funnel_command(connect: Connect) -> Callable[..., None]:
 
     def funnel(
         tenant_id: str | None = typer.Argument(
-            None, metavar="[CUSTOMER]", help="One customer's way, with its events."
+            None, metavar="CUSTOMER", help="One customer's way, with its events."
         ),
         stopped: str | None = typer.Option(
             None, "--stopped", help="Who reached this step in order and went no further."
@@ -26,7 +26,9 @@ def funnel_command(connect: Connect) -> Callable[..., None]:
         known_at: str | None = KNOWN_AT,
         as_json: bool = AS_JSON,
     ) -> None:
-        """Show how far customers get in 30 days, from an incident to a verified certificate.
+        """Show how far customers get, and where they stop.
+
+        The steps of 30 days lead from an incident to a verified certificate.
 
         Examples: ebbtide funnel, ebbtide funnel acme, ebbtide funnel --stopped INCIDENT_VIEWED
         """
