@@ -39,8 +39,9 @@ def taken(happened: list[Happened]) -> Taken:
     """A stretch of time; tenants in the order in which they first show."""
     happened = sorted(happened, key=lambda one: one[2])
     tenants = list(dict.fromkeys(one[0] for one in happened))
-    who = np.array([tenants.index(one[0]) for one in happened], np.int64)
-    step, at = (np.array([one[place] for one in happened], np.int64) for place in (1, 2))
+    who = np.array([tenants.index(one[0]) for one in happened], np.int32)
+    step = np.array([one[1] for one in happened], np.int8)
+    at = np.array([one[2] for one in happened], np.int64)
     return Taken(tenants, who, step, at, T0)
 
 

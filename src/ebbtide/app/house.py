@@ -104,10 +104,12 @@ class House:
             runner = Runner(state.runs, jobs, shared_clock)
             customers = CustomerReader(catalog, events, state, clock)
             revenue = RevenueReader(catalog, events, state, customers, clock)
+            product = ProductReader(catalog, events, state)
 
             def look_ahead() -> None:
                 customers.look_ahead()
                 revenue.look_ahead()
+                product.look_ahead(clock())
 
             self.scheduler = Scheduler(runner, after_runs=look_ahead)
             stack.callback(self.scheduler.stop)
@@ -124,7 +126,7 @@ class House:
                 runner=runner,
                 customers=customers,
                 revenue=revenue,
-                product=ProductReader(catalog, events, state),
+                product=product,
                 mappings=mappings,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 authenticator=authenticator,

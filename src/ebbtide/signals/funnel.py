@@ -35,8 +35,8 @@ class Taken:
     """Steps in order of time: whose (a place in ``tenants``), which one (0 is the first), when."""
 
     tenants: Sequence[str]
-    who: Numbers
-    step: Numbers
+    who: npt.NDArray[np.int32]
+    step: npt.NDArray[np.int8]
     at_us: Numbers  # microseconds since 1970
     freshness: datetime | None
 
@@ -196,24 +196,24 @@ class FunnelReader:
             self._metric, end, self._events, known_at=known_at, since=start, tenants=only
         ).combine_chunks()
         if table.num_rows == 0:
-            return Taken((), _NONE, _NONE, _NONE, None)
+            return NOTHING_TAKEN
         names = _texts(table, "tenant_id").dictionary_encode()
         steps = pc.index_in(_texts(table, "event_type"), value_set=pa.array(self._steps))
         at_us = table["timestamp"].chunk(0).cast(pa.timestamp("us", "UTC")).cast(pa.int64())
         order = np.argsort(at_us.to_numpy(), kind="stable")
         is_customer = [name != EVERYBODY for name in names.dictionary.to_pylist()]
-        who = names.indices.to_numpy()[order].astype(np.int64)
+        who = names.indices.to_numpy()[order].astype(np.int32)
         kept = np.array(is_customer)[who]  # what is told of everybody is told of no customer
         return Taken(
             [sys.intern(name) for name in names.dictionary.to_pylist()],
             who[kept],
-            steps.to_numpy()[order][kept].astype(np.int64),
+            steps.to_numpy()[order][kept].astype(np.int8),
             at_us.to_numpy()[order][kept],
             pc.max(table[FRESHNESS]).as_py(),
         )
 
 
-_NONE: Numbers = np.zeros(0, np.int64)
+NOTHING_TAKEN = Taken((), np.zeros(0, np.int32), np.zeros(0, np.int8), np.zeros(0, np.int64), None)
 
 
 def _texts(table: pa.Table, column: str) -> pa.StringArray:

@@ -18,7 +18,7 @@ from ebbtide.domain.time import EPOCH, MICROSECOND
 from ebbtide.store.events.base import EventStore
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
-KEPT = 200  # pieces of one kind of answer: three years of weeks, and the days at their ends
+KEPT = 100  # pieces of one kind of answer: a year and more of weeks, and the days at their ends
 #: A day alone costs half of what several days together do, so few of them are read for keeping by
 #: one question, and the others in one piece; the next questions find more.
 NEW_DAYS_MAX = 3
