@@ -122,4 +122,6 @@ class HttpClient:
             except (OSError, HTTPException, ValueError) as error:
                 is_late = way.is_over or isinstance(error, TimeoutError)
                 raise EgressFailed("timeout" if is_late else "broken_answer") from error
+            if way.is_over:  # what was cut off in the middle can pass for a whole head
+                raise EgressFailed("timeout")
             return Answer(answer.status, answer.getheader("Retry-After"))

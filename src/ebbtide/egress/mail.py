@@ -6,6 +6,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any
@@ -94,14 +95,16 @@ class MailClient:
         with errand(self._bounds) as way:
             self._tls = self._tls or ssl.create_default_context()
             try:
-                with _Session(way, self._server, self._reach, self._tls) as smtp:
+                smtp = _Session(way, self._server, self._reach, self._tls)
+                smtp.ehlo()
+                if self._server.scheme == "smtp" and not self._server.is_plain:
+                    smtp.begin_tls()
                     smtp.ehlo()
-                    if self._server.scheme == "smtp" and not self._server.is_plain:
-                        smtp.begin_tls()
-                        smtp.ehlo()
-                    if self._server.user is not None:
-                        smtp.login(self._server.user, self._server.password or "")
-                    refused = smtp.send_message(message, sender, list(recipients))
+                if self._server.user is not None:
+                    smtp.login(self._server.user, self._server.password or "")
+                refused = smtp.send_message(message, sender, list(recipients))
+                with suppress(OSError, smtplib.SMTPException):
+                    smtp.quit()  # it was taken, whatever is said to our leaving
             except smtplib.SMTPAuthenticationError as error:
                 raise EgressFailed("mail_login") from error
             except smtplib.SMTPRecipientsRefused as error:
