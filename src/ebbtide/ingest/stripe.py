@@ -186,7 +186,9 @@ def _state(thing: Mapping[str, Any], subscription_id: str, status: str) -> dict[
 def _items(thing: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     listed = thing.get("items")
     items = listed.get("data") if isinstance(listed, dict) else None
-    found = [one for one in items if isinstance(one, dict)] if isinstance(items, list) else []
+    if not isinstance(items, list):
+        items = []
+    found: list[Mapping[str, Any]] = [one for one in items if isinstance(one, dict)]
     return found or [thing]  # before there were items, the plan stood in the subscription
 
 

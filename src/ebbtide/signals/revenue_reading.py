@@ -6,26 +6,29 @@ Every door calls the methods of :class:`RevenueReader` and only shows what they 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import NamedTuple
 
 from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.errors import Unprocessable
 from ebbtide.domain.ids import to_uuid_text
-from ebbtide.domain.tenant import Origin
+from ebbtide.domain.tenant import Origin, Tenant
 from ebbtide.metrics.compute import MetricTable, compute_metric
-from ebbtide.signals.billing import BillingEvent, Subscribed, read_event, subscriptions_of
+from ebbtide.signals.billing import BillingEvent, read_event, subscriptions_of
 from ebbtide.signals.changes import EVERYBODY
 from ebbtide.signals.day_counts import DayCounts
 from ebbtide.signals.read import CustomerReader
-from ebbtide.signals.revenue import PERIOD, Revenue, Unit, sum_up, units_of
+from ebbtide.signals.revenue import PERIOD, Counts, Revenue, Unit, sum_up, units_of
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.relations import event_counts
 from ebbtide.store.state.base import StateStore
 
 _COUNTS, _BILLING = "unit_counts", "billing_events"
+_KEPT_MAX = 4  # answers; most ask for the newest run
 _END = datetime(9000, 1, 1, tzinfo=UTC)  # events of any date; the asked moment comes later
 
 
@@ -54,6 +57,15 @@ class RevenueAt:
     num_at_risk: int
     num_critical: int
     num_silent: int
+
+
+class _Known(NamedTuple):
+    """All that units are worked out from; equal ones give equal units."""
+
+    counts: Mapping[str, Counts]
+    firsts: Mapping[str, datetime]
+    billing: Sequence[BillingEvent]
+    entered: Mapping[str, Fraction]
 
 
 class RevenueReader:
@@ -129,34 +141,46 @@ class RevenueReader:
             if moment is not None and moment > now:
                 raise Unprocessable(f"{name} lies in the future")
         at = as_of or known_at or min(self._state.scores.head().as_of or now, now)
-        rule = self._catalog.signals
+        if known_at is not None:
+            table = self._compute(_COUNTS, at, known_at, at - PERIOD)
+            firsts = self._first_events(at, known_at)
+            uuids = {to_uuid_text(tenant_id) for tenant_id in firsts}
+            known = _Known(
+                DayCounts().within(at - PERIOD, at, lambda *_: table),
+                _begun(firsts, at),
+                self._read_billing(at, known_at),
+                _entered(self._state.tenants.find(uuids, known_at).values(), at),
+            )
+            return self._work_out(known, at, known_at)
         with self._lock:
-            if known_at is None:
-                self._follow()
-                counts = self._days.within(at - PERIOD, at, self._read_counts)
-                events, firsts = self._billing, self._firsts
-            else:
-                table = self._compute(_COUNTS, at, known_at, at - PERIOD)
-                counts = DayCounts().within(at - PERIOD, at, lambda *_: table)
-                events = self._read_billing(at, known_at)
-                firsts = self._first_events(at, known_at)
-            # What is about everybody is of no customer.
-            begun = {
-                one: first for one, first in firsts.items() if first <= at and one != EVERYBODY
-            }
-            known = [one for one in events if one.timestamp <= at]
-        subscriptions = subscriptions_of(known, at)
-        entered = self._entered(begun, subscriptions, at, known_at)
+            self._follow()
+            known = _Known(
+                self._days.within(at - PERIOD, at, self._read_counts),
+                _begun(self._firsts, at),
+                self._billing,
+                _entered(self._priced, at),
+            )
+            kept = self._kept.pop(at, None)
+            if kept is None or kept[0] != known:
+                kept = known, self._work_out(known, at, None)
+            self._kept[at] = kept
+            while len(self._kept) > _KEPT_MAX:
+                self._kept.popitem(last=False)
+            return kept[1]
+
+    def _work_out(self, known: _Known, at: datetime, known_at: datetime | None) -> Units:
+        rule = self._catalog.signals
+        events = [one for one in known.billing if one.timestamp <= at]
         units = units_of(
-            begun,
-            counts,
-            subscriptions,
-            entered,
+            known.firsts,
+            known.counts,
+            subscriptions_of(events, at),
+            known.entered,
             at,
             rule.pricing.default_price_usd,
             rule.revenue,
         )
-        return Units(at, known_at, units, entered)
+        return Units(at, known_at, units, known.entered)
 
     # -- what is kept --------------------------------------------------------------------------
 
@@ -166,12 +190,19 @@ class RevenueReader:
         self._days = DayCounts()
         self._billing: Sequence[BillingEvent] = ()
         self._firsts: dict[str, datetime] = {}
+        self._newest_edit: int | None = None
+        self._priced: Sequence[Tenant] = ()
+        self._kept: OrderedDict[datetime, tuple[_Known, Units]] = OrderedDict()
 
     def _follow(self) -> None:
         """Learn what was stored since, and what was erased."""
         erasures = self._state.tenants.erasures()
         if erasures != self._erasures:
             self._begin_anew(erasures)
+        newest_edit = self._state.tenants.newest_edit()
+        if newest_edit != self._newest_edit:
+            self._priced = [one for one in self._state.tenants.priced() if _is_by_hand(one)]
+            self._newest_edit = newest_edit
         changes, since = self._events.changes(self._since)
         if since < self._since:
             # Another store than before, or an older copy of it: what is gone is not reported.
@@ -206,25 +237,21 @@ class RevenueReader:
         text = f"SELECT tenant_id, MIN(first_at) FROM {relation} AS counted GROUP BY tenant_id"
         return dict(self._events.query(text, params))
 
-    def _entered(
-        self,
-        tenants: Mapping[str, datetime],
-        subscriptions: Sequence[Subscribed],
-        at: datetime,
-        known_at: datetime | None,
-    ) -> dict[str, Fraction]:
-        """Prices that people had entered by then, of tenants whose events name none."""
-        named = {
-            one.tenant_id
-            for one in subscriptions
-            if one.priced_by is not None and one.priced_by.names_price
-        }
-        asked = {to_uuid_text(tenant_id): tenant_id for tenant_id in tenants.keys() - named}
-        found = {}
-        for uuid, tenant in self._state.tenants.find(asked, known_at).items():
-            said = tenant.provenance.get("price_usd")
-            if tenant.price_usd is None or said is None:
-                continue
-            if said.origin is Origin.API and said.at <= at:
-                found[asked[uuid]] = Fraction(tenant.price_usd)
-        return found
+
+def _begun(firsts: Mapping[str, datetime], at: datetime) -> dict[str, datetime]:
+    """Tenants with an event by then; what is about everybody is of none."""
+    return {one: first for one, first in firsts.items() if first <= at and one != EVERYBODY}
+
+
+def _entered(tenants: Iterable[Tenant], at: datetime) -> dict[str, Fraction]:
+    """Prices that people had entered by then, by tenant id."""
+    return {
+        one.tenant_id: Fraction(one.price_usd)
+        for one in tenants
+        if one.price_usd is not None and _is_by_hand(one) and one.provenance["price_usd"].at <= at
+    }
+
+
+def _is_by_hand(tenant: Tenant) -> bool:
+    said = tenant.provenance.get("price_usd")
+    return said is not None and said.origin is Origin.API

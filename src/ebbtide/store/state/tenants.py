@@ -113,6 +113,20 @@ class Tenants:
                     found[one.tenant_uuid] = one if past is None else _from_past(one, past)
         return found
 
+    def priced(self) -> Sequence[Tenant]:
+        """All entries that hold a price, from an event or by hand, in no order."""
+        query = sa.select(TENANTS).where(TENANTS.c.price_usd.is_not(None))
+        with self._database.read() as connection:
+            return [_from_row(row) for row in connection.execute(query)]
+
+    def newest_edit(self) -> int:
+        """The number of the newest change by hand, another one after each; 0 before the first.
+
+        An erasure takes its tenant's along.
+        """
+        with self._database.read() as connection:
+            return connection.scalar(sa.select(sa.func.max(TENANT_PASTS.c.id))) or 0
+
     def list(self, *, after: str | None = None, limit: int = 100) -> list[Tenant]:
         """A page of tenants in the order of their ids, by code point.
 
