@@ -45,6 +45,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             happened("INCIDENT_CREATED", "delta/1", 3),
             happened("INCIDENT_VIEWED", "delta/1", 3),
             happened("CHANGE_RECORDED", "platform", 1, metadata={"kind": "deploy"}),
+            happened("INCIDENT_CREATED", "platform", 1),
         ]
         answer = server.admin.send(*sent)
         assert set(answer.results) == {"stored"}, answer.reasons
@@ -240,5 +241,9 @@ def test_what_comes_late_and_what_is_erased_is_seen(fresh: Server) -> None:
     assert cells() == [2, 0, 0, 0, 0, 0, 0]
     fresh.admin.send(event(tenant_id="acme", event_type="LOGIN", timestamp=format_instant(late)))
     assert cells() == [2, 1, 0, 0, 0, 0, 0]
+    assert get(fresh, "/ops/cohorts", weeks=8)["num_earlier_tenants"] == 0
+    fresh.admin.send(happened("LOGIN", "beta", 400))
+    assert get(fresh, "/ops/cohorts", weeks=8)["num_earlier_tenants"] == 1
+    assert cells() == [1, 1, 0, 0, 0, 0, 0]
     assert fresh.admin.delete("/v1/tenants/acme", confirm="acme").status == 200
-    assert cells() == [1, 0, 0, 0, 0, 0, 0]
+    assert cells() == [0, 0, 0, 0, 0, 0, 0]

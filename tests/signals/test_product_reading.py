@@ -13,6 +13,7 @@ from ebbtide.signals.cohorts import Triangle
 from ebbtide.signals.features import Features
 from ebbtide.signals.funnel import Funnel
 from ebbtide.signals.product import ProductReader
+from ebbtide.signals.retention import Group
 from ebbtide.signals.weeks import KEPT, WEEK, Watch, Weeks
 from ebbtide.store.events.base import Change, to_batch
 
@@ -80,6 +81,48 @@ def test_what_is_kept_is_what_is_stored(company: Company) -> None:
             company.events.erase_tenant("t1")
             company.state.erase_tenant("t1", START)
         some(2)
+
+
+def test_who_stayed_by_hand(company: Company) -> None:
+    """Twelve used exports and twelve did not; who counts as a customer, and who as kept."""
+    days = timedelta(days=1)
+    middle = START - 30 * days
+    tick = timedelta(microseconds=1)
+    events = []
+
+    def happens(event_type: str, tenant: str, at: datetime) -> None:
+        events.append(company.event(event_type, at, tenant))
+
+    for number in range(24):
+        tenant = f"t{number:02}"
+        # At the very moment 30 days ago it is still before; 60 days ago it is too long ago.
+        kind = "EXPORT_GENERATED" if number < 12 else "LOGIN"
+        happens(kind, tenant, middle if number % 2 else START - 60 * days + tick)
+        if number not in (0, 12, 13):  # these have gone
+            happens("LOGIN", tenant, START)
+    happens("SUBSCRIPTION_CANCELLED", "t01", START)  # not kept
+    happens("SUBSCRIPTION_CANCELLED", "t02", middle)  # was no customer any more
+    happens("SUBSCRIPTION_CANCELLED", "t03", middle + tick)  # came back, so kept
+    happens("SUBSCRIPTION_STARTED", "t03", START)
+    happens("SUBSCRIPTION_CANCELLED", "t14", middle - tick)  # came back in time, so a customer
+    happens("SUBSCRIPTION_STARTED", "t14", middle)
+    happens("SUBSCRIPTION_CANCELLED", "t04", START + tick)  # nobody knows yet
+    happens("EXPORT_GENERATED", "t20", middle + tick)  # used it too late to count
+    happens("EXPORT_GENERATED", "old", START - 60 * days)  # and much too early
+    happens("EXPORT_GENERATED", "new", START)  # was not there 30 days ago
+    assert not any(company.events.append(to_batch(events)))
+    reader = ProductReader(company.catalog, company.events, company.state)
+    for known_at in (None, ALL_KNOWN):
+        found = reader.features.at(START, known_at=known_at)
+        use = next(one for one in found.uses if one.feature.name == "exports")
+        # Of t00 to t11 all but t02 were customers; t00 has gone and t01 has cancelled.
+        assert use.comparison.with_feature == Group(11, 9)
+        # Of t12 to t23 all were; t12 and t13 have gone.
+        assert use.comparison.without == Group(12, 10)
+        assert use.comparison.verdict == "no_difference_shown"
+        # t00 and the others at 60 days are out of the last 30 by now; t20 and new exported.
+        assert (use.num_actions, use.num_tenants) == (2, 2)
+        assert found.kept <= found.customers
 
 
 def test_nobody_waits_for_every_week_since_the_beginning(company: Company) -> None:
