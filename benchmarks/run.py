@@ -20,6 +20,8 @@ from typing import Any
 
 from benchmarks.databases import throwaway_postgres
 from benchmarks.history import write_history
+from benchmarks.questions import GOALS as QUESTION_GOALS
+from benchmarks.questions import measure_questions
 from benchmarks.results import save
 from benchmarks.server_process import KEY, ServerProcess
 from benchmarks.signals import GOALS as SIGNAL_GOALS
@@ -32,6 +34,7 @@ GOALS = {
     "bytes_10m_events": 1_000_000_000,
     "rss_idle_10m_bytes": 400_000_000,
     **SIGNAL_GOALS,
+    **QUESTION_GOALS,
 }
 
 
@@ -131,12 +134,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="short runs on 1 M events")
     parser.add_argument(
         "--only",
-        choices=["duckdb", "postgres", "import", "large", "signals"],
+        choices=["duckdb", "postgres", "import", "large", "signals", "questions"],
         action="append",
         default=None,
     )
     given = parser.parse_args()
-    wanted = given.only or ["duckdb", "postgres", "import", "large", "signals"]
+    wanted = given.only or ["duckdb", "postgres", "import", "large", "signals", "questions"]
     work = Path(tempfile.mkdtemp(prefix="ebbtide-bench-"))
     num_large = 1_000_000 if given.quick else 10_000_000
     num_pg = 200_000 if given.quick else 1_000_000
@@ -168,6 +171,8 @@ def main() -> int:
                 part("large_duckdb", lambda: run_large(folder, num_large, given.quick))
         if "signals" in wanted:
             measure_signals(work, part, quick=given.quick)
+        if "questions" in wanted:
+            measure_questions(work, part, quick=given.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if not given.quick:
