@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -123,23 +124,26 @@ def _read(
         metric = catalog.metrics[name]
         return compute_metric(metric, at, events, known_at=known_at, since=since)
 
+    def counts_at(at: datetime) -> MetricTable:
+        return ask("pulse_counts", at)
+
     window = catalog.metrics["pulse_counts"].window
     assert window is not None  # its definition has one
-    now = ask("pulse_counts")
-    counts, before, week = (
-        _one(table)
-        for table in (
-            now,
-            ask("pulse_counts", as_of - window),
-            ask("pulse_counts", as_of - WEEK),
-        )
-    )
     # The day begins with midnight itself, so the window that is open at its start begins before.
     midnight = as_of.replace(hour=0, minute=0, second=0, microsecond=0)
-    cost = _one(ask("pulse_cost", since=midnight - MICROSECOND))
+    # Half of the questions beside the others: engines answer each on one core.
+    with ThreadPoolExecutor(1, thread_name_prefix="ebbtide-pulse") as beside:
+        others = beside.map(counts_at, (as_of - window, as_of - WEEK))
+        infra = beside.submit(ask, "pulse_infra")
+        today = beside.submit(ask, "pulse_cost", since=midnight - MICROSECOND)
+        now = ask("pulse_counts")
+        present = ask("pulse_producers")
+        latencies = _latencies(catalog, events, as_of, known_at)
+        counts, before, week = (_one(table) for table in (now, *others))
+        cost = _one(today.result())
+        samples = _samples(infra.result())
     num_calls, num_cost = cost["num_calls"] or 0, cost["num_cost"] or 0
     num_failed = counts["num_llm_failed"] or 0
-    present = ask("pulse_producers")
     # Most of the time everybody is there, and the days before need not be looked at.
     days = ask("pulse_producer_days") if 0 in present.column("num_3h") else None
     producers = tuple(_producers(present, days))
@@ -153,14 +157,14 @@ def _read(
         num_events=counts["num_events"] or 0,
         num_llm_calls=(counts["num_llm_made"] or 0) + num_failed,
         num_llm_failed=num_failed,
-        samples=tuple(newest_samples(_samples(ask("pulse_infra")))),
+        samples=tuple(newest_samples(samples)),
         producers=producers,
     )
     strip = Strip(
         cost_24h_usd=counts["cost_usd"],
         cost_today_usd=Decimal(0) if num_calls == 0 else cost["cost_usd"],
         num_without_cost=num_calls - num_cost,
-        latency_ms_p95=percentile(_latencies(catalog, events, as_of, known_at), P95),
+        latency_ms_p95=percentile(latencies, P95),
         events_per_minute=Fraction(sum(present.column("num_5m")), _RECENT_MINUTES),
         newest_at=counts["newest_at"],
         newest_received_at=now.freshness,
