@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from ebbtide.ingest.bulk import BulkLoader, BulkOutcome
 from ebbtide.ingest.directory import Directory
 from ebbtide.ingest.event_uuids import to_texts, uuids_of, uuids_of_lines
 from ebbtide.ingest.plain_rows import find_plain
+from ebbtide.ingest.token_cost import TokenPrices
 from ebbtide.ingest.validate import Rejection, Validator
 from ebbtide.store.events.base import EventStore, Outcomes, to_batch
 from ebbtide.store.events.duckdb import DuckDBEventStore
@@ -35,7 +37,7 @@ from ebbtide.store.state.sqlite import SQLiteStateStore
 
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
 KEY = "the-content-of-a-file"
-VALIDATOR = Validator(load_catalog())
+VALIDATOR = Validator(load_catalog(), TokenPrices())
 TYPES = sorted(VALIDATOR.rules)
 INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -394,6 +396,44 @@ def plain_table(num: int, **columns: Any) -> pa.Table:
 TYPES_WITHOUT_DEMANDS = [
     name for name, rule in VALIDATOR.rules.items() if not rule.required and not rule.friction_signal
 ]
+
+
+def test_a_cost_comes_from_tokens_as_in_single_events() -> None:
+    table = pa.table(
+        {
+            "line": pa.array([1, 2, 3, 4, 5], pa.int64()),
+            "event_id": ["a", "b", "c", "d", "e"],
+            "tenant_id": ["acme"] * 5,
+            "event_type": ["LLM_CALL_MADE"] * 4 + ["LOGIN"],
+            "timestamp": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 5, INSTANT),
+            "cost_usd": pa.array([None, 0.5, None, None, None], pa.float64()),
+            "metadata.model": ["gpt-4o-mini", "gpt-4o-mini", "nobody", None, "gpt-4o-mini"],
+            "metadata.tokens_in": pa.array([1000, 1000, 1000, None, 1000], pa.int64()),
+            "metadata.tokens_out": pa.array([100, 100, 100, None, 100], pa.int64()),
+            "metadata": pa.array(
+                [None, None, None, '{"model":"gpt-4o-mini","tokens_in":10,"tokens_out":0}', None]
+            ),
+        }
+    )
+    rows, _, _ = load_apart(table)
+    expected, _ = decide_by_row(table)
+    by_id = {row["event_id"]: row for row in rows}
+    assert [by_id[one.event_id] for one in expected] == to_batch(expected).to_pylist()
+    costs = [by_id[name]["cost_usd"] for name in "abcde"]
+    assert costs == [Decimal("0.00021"), Decimal("0.5"), None, Decimal("0.0000015"), None]
+
+
+def test_no_depth_of_metadata_ends_the_process() -> None:
+    depths = (60, 70, 100_000)
+    texts = ['{"a":' * depth + "1" + "}" * depth for depth in depths]
+    texts += ['{"a":' + "[" * depth + "]" * depth + "}" for depth in depths]
+    table = plain_table(len(texts), metadata=pa.array(texts)).drop_columns(["metadata.note"])
+
+    rows, held, _ = load_apart(table)
+
+    assert [row["metadata"] for row in rows] == [texts[0], texts[3]]
+    assert {entry.reason for entry in held} <= {"too_deep", "invalid_metadata"}
+    assert len(held) == 4
 
 
 def test_usual_rows_never_go_through_the_validator() -> None:

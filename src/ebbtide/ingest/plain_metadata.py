@@ -356,6 +356,10 @@ def _read_as_columns(texts: pa.Array, rule: TypeRules) -> PlainMetadata | None:
     A text that comes out letter by letter as it was is the canonical text of exactly the values
     in the columns: no key stood twice, no number lost a digit, nothing was left out.
     """
+    # Its parser goes as deep as it is led, and past the end of the stack: that ends the process.
+    opened = pc.add(pc.count_substring(texts, "{"), pc.count_substring(texts, "["))
+    if pc.max(opened).as_py() > DEPTH_MAX:
+        return None
     table = _parsed(b"\n".join(texts.cast(pa.binary()).to_pylist()))
     if table is None or table.num_rows != len(texts):
         return None

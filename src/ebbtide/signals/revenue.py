@@ -21,7 +21,7 @@ PERIOD = 30 * DAY
 STEPS_PER_USD = 10**COST_DECIMALS
 _MICROSECOND = timedelta(microseconds=1)
 NOT_SAID = "not_said"
-_NOTHING, _WHOLE = Fraction(0), Fraction(1)
+_NOTHING, _WHOLE, _DAYS = Fraction(0), Fraction(1), Fraction(30)
 
 MARGIN_NEGATIVE = "margin_negative"
 RESOURCE_SHARE = "resource_share"
@@ -188,7 +188,7 @@ def _unit(
         paying = "yes" if any(one.is_paid for one in theirs) else "no"
     # A price that is not known does not matter for a time that was not subscribed.
     revenue = _sum(
-        _NOTHING if share == 0 else None if price.usd is None else price.usd * share
+        _NOTHING if not share else None if price.usd is None else _of(price.usd, share)
         for price, share, _ in found
     )
     cost = counts.llm_cost_usd
@@ -198,7 +198,7 @@ def _unit(
         plan=newest.priced_by.plan if newest is not None and newest.priced_by else None,
         prices=tuple(price for price, _, _ in found),
         mrr_usd=_sum(price.usd for price, _, is_paid in found if is_paid) if theirs else None,
-        subscribed_days=max((share for _, share, _ in found), default=_NOTHING) * 30,
+        subscribed_days=_of(_DAYS, max((share for _, share, _ in found), default=_NOTHING)),
         revenue_usd=revenue,
         margin_usd=None if revenue is None or cost is None else revenue - cost,
         counts=counts,
@@ -209,10 +209,16 @@ def _unit(
 def _within(stretches: Collection[tuple[datetime, datetime]], as_of: datetime) -> Fraction:
     """The share of the last 30 days that stretches fill."""
     start = as_of - PERIOD
-    if any(a <= start and b >= as_of for a, b in stretches):
-        return _WHOLE
+    for a, b in stretches:
+        if a <= start and b >= as_of:
+            return _WHOLE
     inside = (min(b, as_of) - max(a, start) for a, b in stretches if a < as_of and b > start)
     return Fraction(sum(one // _MICROSECOND for one in inside), PERIOD // _MICROSECOND)
+
+
+def _of(amount: Fraction, share: Fraction) -> Fraction:
+    """A share of an amount; most tenants are subscribed all the time, and products are dear."""
+    return amount if share is _WHOLE else amount * share
 
 
 def _sum(amounts: Iterable[Fraction | None]) -> Fraction | None:
