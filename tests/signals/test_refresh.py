@@ -305,3 +305,66 @@ def test_a_fault_of_our_own_is_not_taken_for_a_broken_tenant(
     company.happens("EXPORT_GENERATED", DAY)
     with pytest.raises(TypeError):
         company.prepare(START)
+
+
+def test_the_platform_and_recorded_changes_are_no_customer(company: Company) -> None:
+    """The product's own events, and what is told of a customer, are no life of anybody."""
+    company.happens("API_CALL_RECEIVED", DAY)
+    company.happens("INFRA_LIMIT_HIT", HOUR, tenant="platform")
+    company.happens("CHANGE_RECORDED", HOUR, tenant="platform")
+    company.happens("CHANGE_RECORDED", HOUR, tenant="only told of")
+    company.happens("CHANGE_RECORDED", 9 * DAY, timedelta(0))
+    for _ in range(2):
+        company.tick(HOUR)
+        company.check()
+        (row,) = company.stored_segments()
+        assert (row["tenant_id"], row["last_event_at"]) == ("acme", START - DAY)
+        company.happens("CHANGE_RECORDED", timedelta(0))
+        company.happens("INFRA_LIMIT_HIT", timedelta(0), tenant="platform")
+    assert list(company.full()) == ["acme"]
+    assert company.full()["acme"].first_event_at == START - DAY
+
+
+@pytest.mark.parametrize("year", [1969, 1970, 2022])
+def test_a_first_run_of_long_ago_is_not_the_current_one(company: Company, year: int) -> None:
+    company.happens("API_CALL_RECEIVED", 5 * 365 * DAY, HOUR)
+    company.write(company.prepare(datetime(year, 1, 2, tzinfo=UTC)))
+    assert company.state.scores.head().as_of is None
+    assert company.stored_segments() == []
+    company.tick()
+    company.check()
+
+
+def test_a_run_of_the_past_never_hides_what_is_current(company: Company) -> None:
+    """Rows stand until the next one, so one of the past must not outlast its moment."""
+    company.happens("INCIDENT_VIEWED", 60 * DAY, 60 * DAY, 60 * DAY)
+    company.tick()
+    company.tick(40 * DAY)
+    # So late that it is out of all windows: then it counted, now it does not.
+    company.happens("INCIDENT_VIEWED", 35 * DAY)
+    company.tick()
+    company.check()
+    past = company.prepare(START + 6 * DAY)
+    company.write(past)
+    assert [row for row in past.rows if row.formula == "stickiness/2"]
+    company.check()
+    company.tick(HOUR)
+    company.check()
+
+
+def test_a_backfill_beyond_the_newest_run_does_not_outlast_its_moment(company: Company) -> None:
+    company.happens("API_CALL_RECEIVED", 9 * DAY, HOUR)
+    company.happens("INCIDENT_VIEWED", 6.5 * DAY)
+    company.tick()
+    company.now += DAY
+    company.happens("API_CALL_RECEIVED", HOUR)
+    past = company.refresher.prepare_past(company.now, computed_at=company.now)
+    company.write(past)
+    assert ['"is_silent_churn":true' in row.result for row in past.rows
+            if row.formula == "silent_churn/2"] == [True]  # fmt: skip
+    company.happens("INCIDENT_VIEWED", -HOUR)
+    company.tick(2 * HOUR)
+    company.check()
+    company.refresher = company.new_refresher()
+    company.tick(HOUR)
+    company.check()

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ebbtide.domain.errors import AlreadyRunning, NotFound, StaleRun
 from ebbtide.domain.job_run import AlertKind, JobRun, RunEnd, RunStatus
+from ebbtide.store.state import runs
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.database import Transaction
 from ebbtide.store.state.runs import VANISHED, RunStart
@@ -210,3 +211,34 @@ def test_of_runners_that_begin_at_once_one_begins(migrated_place: Place) -> None
 def test_the_clock_is_one_that_all_share(store: StateStore) -> None:
     assert abs(store.runs.now() - datetime.now(UTC)) < timedelta(seconds=5)
     assert store.runs.now().utcoffset() == timedelta(0)
+
+
+def test_a_tenant_that_was_erased_meanwhile_is_not_named_by_the_run_that_left_it_out(
+    store: StateStore,
+) -> None:
+    store.erase_tenant("back again", NOON - QUARTER)  # and has had events since
+    run = begin(store, at_slot(NOON))
+    store.erase_tenant("ACME", NOON + QUARTER / 2)
+    failed = {"ACME": "absurd", "b": "too", "back again": "absurd"}
+    store.runs.settle(run.run_id, RunEnd(RunStatus.PARTIAL, NOON, "m", failed_tenants=failed))
+    assert store.runs.get(run.run_id).failed_tenants.keys() == {"b", "back again"}
+
+
+def test_old_runs_are_forgotten_but_for_the_newest_result_of_each_job(
+    store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "FORGET_EVERY", 1)
+    failed = RunEnd(RunStatus.PARTIAL, NOON, "m", failed_tenants={"acme": "absurd"})
+    for number in range(4):
+        run = begin(store, at_slot(NOON + number * QUARTER))
+        store.runs.settle(run.run_id, failed, alerts=[(AlertKind.PARTIAL, "m")])
+    old = begin(store, at_slot(NOON, "another-job"))
+    store.runs.settle(old.run_id, DONE)
+    assert len(store.runs.list_newest()) == 5
+    later = NOON + runs.KEPT + QUARTER
+    run = begin(store, RunStart(JOB, later, later, "schedule", "host:1", later, QUARTER))
+    kept = [one.run_id for one in store.runs.list_newest(job=JOB)]
+    store.runs.settle(run.run_id, RunEnd(RunStatus.COMPLETED, later, "done"))
+    assert [one.run_id for one in store.runs.list_newest()] == [run.run_id, old.run_id]
+    assert len(kept) == 5 and store.runs.list_alerts() == []
+    assert begin(store, at_slot(NOON + QUARTER, "another-job")).covers == 1

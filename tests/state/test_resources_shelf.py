@@ -17,6 +17,9 @@ from ebbtide.store.state.base import StateStore
 
 AT = datetime(2026, 3, 12, 8, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+PROJECTION = StoredProjection(
+    "disk", AT, "days_to_limit/1", 81.0, 100.0, "growing", 4.0, 3.0, None, 4.5, 99, 10.0, 1, True
+)
 
 
 def sample(minutes: int, used: float, resource: str = "disk") -> ResourceSample:
@@ -106,22 +109,7 @@ def test_the_peak_is_the_fullest_and_the_newest_of_equals(store: StateStore) -> 
 
 def test_what_a_run_found_is_kept_once(store: StateStore) -> None:
     edge = Edge("disk", AT, EdgeKind.WARNING, 81.0, 100.0)
-    said = StoredProjection(
-        "disk",
-        AT,
-        "days_to_limit/1",
-        81.0,
-        100.0,
-        "growing",
-        4.0,
-        3.0,
-        None,
-        4.5,
-        99,
-        10.0,
-        1,
-        True,
-    )
+    said = PROJECTION
     for checked_at, reason in ((AT, "refused"), (AT - MINUTE, "older"), (AT, "refused")):
         with store._database.write() as transaction:
             state = ProbeState("redis", checked_at, False, reason)
@@ -138,3 +126,18 @@ def test_what_a_run_found_is_kept_once(store: StateStore) -> None:
     assert shelf.newest_projection("disk", AT) == said
     assert shelf.newest_projection("disk", AT - MINUTE) is None
     assert store.resources.probes() == {"redis": ProbeState("redis", AT, False, "refused")}
+
+
+def test_what_is_older_than_asked_for_goes_with_the_next_run(store: StateStore) -> None:
+    store.resources.add([sample(n, n) for n in range(4)] + [sample(0, 1, "memory")])
+    now = replace(PROJECTION, resource="disk", as_of=AT + 9 * MINUTE)
+    before = [replace(now, as_of=AT + minute * MINUTE) for minute in (0, 4)]
+    with store._database.write() as transaction:
+        store.resources.record(transaction, [], before, [])
+        store.resources.record(transaction, [], [now], [], forget_before=AT + 2 * MINUTE)
+    found = store.resources.window("disk", AT - MINUTE, AT + 60 * MINUTE)
+    assert [one.used for one in found] == [2, 3]
+    assert len(store.resources.window("memory", AT - MINUTE, AT + MINUTE)) == 1
+    assert store.resources.newest_projection("disk", AT + MINUTE) is None
+    kept = store.resources.newest_projection("disk", AT + 5 * MINUTE)
+    assert kept is not None and kept.as_of == AT + 4 * MINUTE

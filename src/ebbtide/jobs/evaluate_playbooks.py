@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
+
 from ebbtide.catalog.condition import MEASURES
 from ebbtide.catalog.playbook import Success
 from ebbtide.domain.ids import to_uuid_text
-from ebbtide.domain.intervention import Intervention, Suggestion
-from ebbtide.domain.time import HOUR
+from ebbtide.domain.intervention import Intervention, State, Suggestion
+from ebbtide.domain.time import HOUR, format_instant
 from ebbtide.jobs.job import Job, JobOutcome, RunContext, Stores
 from ebbtide.signals.current import current_of
 from ebbtide.signals.customer import Customer
@@ -25,6 +27,8 @@ from ebbtide.signals.suggestions import rules_of, suggestions_of
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.reading import EventFilter, count_events
 from ebbtide.store.state.database import Transaction
+
+log = structlog.get_logger(__name__)
 
 #: After a longer pause the days that nobody looked at are looked at too.
 LOOKED_EVERY = HOUR
@@ -52,8 +56,17 @@ class EvaluatePlaybooks:
         stores, at = self._stores, context.as_of
         shelf = stores.state.interventions
         looked_at = shelf.evaluated_at()
-        if looked_at is not None and at < looked_at:
+        now = stores.state.runs.get(context.run_id).started_at
+        # What a clock that ran ahead has evaluated is of a moment still to come: it is taken back.
+        is_ahead = looked_at is not None and looked_at > now
+        if looked_at is not None and at < looked_at and not is_ahead:
             return JobOutcome({"num_suggested": 0}, message="A newer moment was evaluated already")
+        message = None
+        if is_ahead:
+            assert looked_at is not None
+            message = f"Playbooks evaluated anew: a clock ran ahead, to {format_instant(looked_at)}"
+            log.error("playbooks.clock_ran_ahead", evaluated_at=looked_at, now=now, run_at=at)
+            looked_at = None
         snapshots = Snapshots(stores.catalog, stores.events, stores.state, lambda: at, self._rules)
         seen = snapshots.for_run(at)
         context.check()
@@ -65,9 +78,11 @@ class EvaluatePlaybooks:
             for rule in rules_of(one, seen.money.get(one.tenant_id))
         ]
         rows = shelf.lasting()
+        taken_back = [row.end(at) for row in rows if _is_premature(row, now)]
+        rows = [row for row in rows if not _is_premature(row, now)]
         planned = plan(suggested, [row for row in rows if row.ended_at is None], at)
         new = self._in_words(seen, planned.new)
-        changed = {row.id: row for row in planned.changed}
+        changed = {row.id: row for row in (*taken_back, *planned.changed)}
         gauge = _Gauge(stores.events, snapshots, self._rules, seen, looked_at)
         num_closed = 0
         for row in rows:
@@ -81,7 +96,7 @@ class EvaluatePlaybooks:
                 changed[row.id] = after
 
         def write(transaction: Transaction) -> None:
-            shelf.record(transaction, new, changed.values(), at)
+            shelf.record(transaction, new, changed.values(), at, now)
 
         return JobOutcome(
             {
@@ -91,6 +106,7 @@ class EvaluatePlaybooks:
                 "num_outcomes": num_closed,
             },
             write=write,
+            message=message,
         )
 
     def _in_words(self, seen: Snapshot, keys: Iterable[Key]) -> list[tuple[Suggestion, datetime]]:
@@ -170,6 +186,11 @@ class _Gauge:
         if value is None or isinstance(value, str):
             return False
         return compare(value, success.comparison, success.than)
+
+
+def _is_premature(row: Intervention, now: datetime) -> bool:
+    """Whether a clock that ran ahead suggested it, and nobody has answered."""
+    return row.suggested_at > now and row.state is State.SUGGESTED
 
 
 def _is_of_concern(customer: Customer) -> bool:

@@ -35,6 +35,9 @@ LATE = timedelta(days=1)  # samples that come later than this are no news any mo
 LOOK_BACK = timedelta(minutes=5)  # over calls, when nobody looked before
 LOOK_BACK_MAX = timedelta(days=1)  # after a stop
 EMIT_TIMEOUT_S = 30.0
+#: Samples and projections are kept for twice the length of time that a projection rests on, so
+#: that old projections can still be held against what came; then they go.
+KEPT = 2 * HISTORY
 
 
 def make_job(stores: Stores) -> Job:
@@ -52,7 +55,8 @@ class SampleResources:
     def run(self, context: RunContext) -> JobOutcome:
         """Look now, or only project when the moment lies in the past."""
         state, at = self._stores.state, context.as_of
-        is_now = self._now() - at <= PRESENT
+        now = self._now()
+        is_now = now - at <= PRESENT
         taken, probes = self._look(context) if is_now else ([], [])
         shelf = state.resources
         hits = reported(self._stores.events, at - HISTORY, at)
@@ -82,7 +86,7 @@ class SampleResources:
 
         def write(transaction: Transaction) -> None:
             shelf.write_samples(transaction, taken)
-            shelf.record(transaction, edges, projections, probes)
+            shelf.record(transaction, edges, projections, probes, forget_before=now - KEPT)
 
         return JobOutcome(
             {

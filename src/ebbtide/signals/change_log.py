@@ -34,7 +34,7 @@ from ebbtide.signals.changes import (
     who_saw_the_same,
 )
 from ebbtide.signals.facts import DAY, INVESTIGATION_TYPES, Facts
-from ebbtide.signals.gather import tenths_of
+from ebbtide.signals.gather import is_activity, tenths_of
 from ebbtide.store.events.base import Change as Stored
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.reading import PAGE_MAX, EventFilter, read_events
@@ -199,7 +199,11 @@ class ChangeLog:
                 and tenant_id in first_events
                 and first_events[tenant_id] == others.get(tenant_id, before.get(tenant_id))
             }
-        if knows_everybody and all(one.tenant_id in first_events for one in stored):
+        if knows_everybody and all(
+            one.tenant_id in first_events
+            for one in stored
+            if is_activity(one.tenant_id, one.event_type)
+        ):
             later._other_first_events = {
                 name: first for name, first in others.items() if name not in first_events
             }
@@ -305,8 +309,10 @@ class ChangeLog:
             known_at=self._known_at,
             tenants=tenants,
         )
-        columns = (table.column(name) for name in ("tenant_id", "first_at"))
-        for tenant_id, first_at in zip(*columns, strict=True):
+        columns = (table.column(name) for name in ("tenant_id", "event_type", "first_at"))
+        for tenant_id, event_type, first_at in zip(*columns, strict=True):
+            if not is_activity(tenant_id, event_type):
+                continue
             known = self._first_event(tenant_id) or first_at
             self._other_first_events[tenant_id] = min(known, first_at)
 

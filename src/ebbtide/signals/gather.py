@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 import numpy as np
@@ -27,6 +27,10 @@ from ebbtide.store.events.base import EventStore
 STARTED = "SUBSCRIPTION_STARTED"
 #: The types whose first event at or after sign-up is a fact.
 FIRST_TYPES = ("INCIDENT_CREATED", *INVESTIGATION_TYPES)
+#: The tenant of the product's own events, and of changes that touch everybody; no customer.
+PLATFORM = "platform"
+#: Types that are about a customer, and no sign of its life.
+NO_ACTIVITY = frozenset({"CHANGE_RECORDED"})
 Spans = dict[str, dict[str, Span]]  #: tenant -> event type -> its span
 
 
@@ -77,10 +81,17 @@ def gather(
 _NONE = (NO_ACTIONS, NO_ACTIONS, NO_ACTIONS)
 
 
-def spans_of(rows: Collection[tuple[str, str, datetime, datetime]]) -> Spans:
-    """Rows of ``activity_spans`` by tenant and type."""
+def is_activity(tenant_id: str, event_type: str) -> bool:
+    """Whether an event is something that a customer does, or that happens to it."""
+    return tenant_id != PLATFORM and event_type not in NO_ACTIVITY
+
+
+def spans_of(rows: Iterable[tuple[str, str, datetime, datetime]]) -> Spans:
+    """Rows of ``activity_spans`` by tenant and type, of customers and what they do."""
     spans: Spans = {}
     for tenant, event_type, first_at, last_at in rows:
+        if not is_activity(tenant, event_type):
+            continue
         spans.setdefault(tenant, {})[event_type] = Span(first_at, last_at)
     return spans
 

@@ -13,6 +13,7 @@ from ebbtide.signals.gather import (
     FIRST_TYPES,
     Spans,
     firsts_from,
+    is_activity,
     signed_up_at,
     spans_of,
     tenths_of,
@@ -89,6 +90,8 @@ class News:
                 spans_from = recents_from = since
         for one in changes:
             tenant = one.tenant_id
+            if not is_activity(tenant, one.event_type):
+                continue
             self.by_tenant.setdefault(tenant, []).append(one)
             if one.last_at > as_of:
                 self.ahead[tenant] = max(one.last_at, self.ahead.get(tenant, one.last_at))

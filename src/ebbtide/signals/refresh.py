@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -24,10 +24,10 @@ from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.signals.customer import Customer, assess, next_change_at
 from ebbtide.signals.facts import DAY, Facts
-from ebbtide.signals.gather import Reading, gather, spans_of
+from ebbtide.signals.gather import NO_ACTIVITY, PLATFORM, Reading, gather, is_activity, spans_of
 from ebbtide.signals.news import Merged, News
 from ebbtide.signals.recent import LENGTH, NOTHING, Recent, read_recent
-from ebbtide.signals.results import NOTHING_KEPT, Newest, new_rows, to_segment
+from ebbtide.signals.results import NOTHING_KEPT, Newest, formulas_of, new_rows, to_segment
 from ebbtide.signals.rules import Rules, read_rules
 from ebbtide.signals.silent_churn import API_CALL
 from ebbtide.store.events.base import Change, EventStore
@@ -158,6 +158,7 @@ class Refresher:
         self._state = state
         self._rules = read_rules(catalog)
         self._definitions = _definitions(catalog, self._rules)
+        self._formulas = formulas_of(self._rules)
         self._loud_types = _loud_types(catalog, self._rules)
         self._lock = threading.RLock()
         self._head = FactsHead()
@@ -249,6 +250,8 @@ class Refresher:
         # A clock that ran ahead left facts of a moment still to come; they hold nobody up.
         is_ahead = head.as_of is not None and head.as_of > step.computed_at
         is_before = head.as_of is not None and step.as_of < head.as_of
+        if head.as_of is None and step.as_of < step.computed_at - PAUSE_MAX:
+            step.is_past = True  # asked for by hand; what is current is not begun so far back
         if step.is_past or (is_before and not is_ahead):
             self._fill_past(step, check, connection)
             return
@@ -258,6 +261,10 @@ class Refresher:
             or head.definitions != self._definitions
             or step.as_of - head.as_of > PAUSE_MAX
         ):
+            self._fill_full(step, check, connection)
+            return
+        if self._state.scores.has_between(self._formulas, head.as_of, step.as_of, connection):
+            # A backfill went beyond the head: which rows are the newest has to be looked up.
             self._fill_full(step, check, connection)
             return
         if head != self._head:
@@ -274,6 +281,7 @@ class Refresher:
         facts = gather(self._events, self._catalog, step.as_of)
         check()
         step.num_tenants = step.num_assessed = len(facts)
+        head = step.base
         keys = self._state.scores.newest_keys(step.as_of, connection)
         for tenant_id in sorted(facts):
             uuid = to_uuid_text(tenant_id)
@@ -288,10 +296,25 @@ class Refresher:
                     computed_at=step.computed_at,
                 )
                 step.scores += rows
+                if head.as_of is not None and step.as_of < head.as_of:
+                    step.scores += self._standing_rows(rows, head.as_of, step.computed_at)
                 step.num_silent += customer.silence.is_silent_churn
                 step.num_at_risk += customer.risk.is_on_list
             except TENANT_FAULTS as error:
                 step.failed[tenant_id] = _reason(error)
+
+    def _standing_rows(
+        self, rows: Iterable[ScoreRow], at: datetime, computed_at: datetime
+    ) -> Iterator[ScoreRow]:
+        """What holds at the head's moment, said again where new rows of the past would hide it.
+
+        A row stands until the next one. Where none came between a moment of the past and the
+        head's, the row before both still says what is current.
+        """
+        for row in rows:
+            newest = self._state.scores.history(row.tenant_uuid, row.formula, until=at, limit=1)
+            if newest and newest[0].as_of <= row.as_of:
+                yield replace(newest[0], as_of=at, computed_at=computed_at)
 
     def _fill_full(
         self, step: Step, check: Callable[[], None], connection: Transaction | None
@@ -299,7 +322,8 @@ class Refresher:
         """Everything anew: the first run, other definitions, a long pause, another store."""
         as_of = step.as_of
         # First of all, so that what is stored while we read is reported the next time.
-        changes, since = self._events.changes(0)
+        stored, since = self._events.changes(0)
+        changes = [one for one in stored if is_activity(one.tenant_id, one.event_type)]
         check()
         recents = read_recent(self._events, self._catalog, as_of - LENGTH, as_of)
         check()
@@ -633,7 +657,8 @@ def _reason(error: Exception) -> str:
 def _definitions(catalog: Catalog, rules: Rules) -> str:
     """A name for all metrics and rules together, another one when any of them changes."""
     hashes = [metric.definition_hash for metric in catalog.metrics.values()]
-    return sha256(f"{hashes} {rules!r}".encode()).hexdigest()
+    told_apart = (PLATFORM, sorted(NO_ACTIVITY))
+    return sha256(f"{hashes} {rules!r} {told_apart}".encode()).hexdigest()
 
 
 def _loud_types(catalog: Catalog, rules: Rules) -> frozenset[str] | None:

@@ -62,6 +62,19 @@ def results_of(customer: Customer, facts: Facts, rules: Rules) -> tuple[Result, 
     )
 
 
+def formulas_of(rules: Rules) -> tuple[str, ...]:
+    """The ids of all of them, in the same order."""
+    signals = rules.signals
+    return (
+        signals.stickiness.formula,
+        FRICTION_14D,
+        FRICTION_7D,
+        signals.silent_churn.formula,
+        signals.intent.formula,
+        signals.risk.formula,
+    )
+
+
 def _stickiness(customer: Customer, facts: Facts, rules: Rules) -> Result:
     one = customer.stickiness
     about = (

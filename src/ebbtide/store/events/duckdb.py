@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ebbtide.domain.errors import (
     StoreUnavailable,
 )
 from ebbtide.domain.event import Outcome
+from ebbtide.domain.time import EPOCH
 from ebbtide.store.events import migrations
 from ebbtide.store.events.base import (
     EVENT_COLUMNS,
@@ -93,7 +94,6 @@ FROM changed WHERE change_seq > :since GROUP BY ALL ORDER BY tenant_id, event_ty
 
 
 _TAIL_COLUMNS = ["tenant_id", "event_type", "timestamp"]
-_CHANGE_COLUMNS = ("tenant_id", "event_type", "timestamp_min", "timestamp_max")
 
 
 class DuckDBEventStore(EventStore):
@@ -583,8 +583,13 @@ class _Tail:
             return [], since
         table = pa.Table.from_batches(new).group_by(["tenant_id", "event_type"])
         found = table.aggregate([("timestamp", "min"), ("timestamp", "max")])
-        columns = (found[name].to_pylist() for name in _CHANGE_COLUMNS)
-        changes = sorted(Change(*row) for row in zip(*columns, strict=True))
+        # Instants by themselves: arrow's own way to moments with a zone takes ten times as long.
+        names = (found[name].to_pylist() for name in ("tenant_id", "event_type"))
+        instants = (
+            [EPOCH + timedelta(microseconds=us) for us in found[name].cast(pa.int64()).to_pylist()]
+            for name in ("timestamp_min", "timestamp_max")
+        )
+        changes = sorted(Change(*row) for row in zip(*names, *instants, strict=True))
         return changes, max((since, *(change_seq for change_seq, _ in self._commits[-1:])))
 
 

@@ -256,8 +256,23 @@ class Resources:
         edges: Iterable[Edge],
         projections: Iterable[StoredProjection],
         probes: Iterable[ProbeState],
+        *,
+        forget_before: datetime | None = None,
     ) -> None:
-        """Keep what a run found, inside a transaction of the caller; a repeat changes nothing."""
+        """Keep what a run found, inside a transaction of the caller; a repeat changes nothing.
+
+        Args:
+            forget_before: samples and projections of the projected resources from before this
+                moment go; None keeps all.
+        """
+        projections = list(projections)
+        for one in projections if forget_before is not None else ():
+            for table, moment in (
+                (RESOURCE_SAMPLES, RESOURCE_SAMPLES.c.at),
+                (RESOURCE_PROJECTIONS, RESOURCE_PROJECTIONS.c.as_of),
+            ):
+                old = sa.and_(table.c.resource == one.resource, moment < forget_before)
+                transaction.execute(sa.delete(table).where(old))
         for edge in edges:
             insert = self._database.insert(RESOURCE_EDGES).values(_as_row(asdict(edge)))
             transaction.execute(insert.on_conflict_do_nothing())

@@ -19,11 +19,22 @@ from ebbtide.domain.errors import AlreadyRunning, NotFound, StaleRun
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.job_run import RESULTS, Alert, AlertKind, JobRun, RunEnd, RunStatus
 from ebbtide.store.state.database import Database, Transaction
-from ebbtide.store.state.tables import JOB_ALERTS, JOB_FAILED_TENANTS, JOB_RUNS
+from ebbtide.store.state.tables import (
+    ERASURES,
+    FACTS_HEAD,
+    JOB_ALERTS,
+    JOB_FAILED_TENANTS,
+    JOB_RUNS,
+)
 
 ID_MAX = 2**63 - 1
 VANISHED = "vanished"  # the error of a run whose runner is gone: such attempts are counted
 _RESULTS = sorted(RESULTS)
+#: Runs and alerts are kept for a quarter of a year: long enough to look back on any incident, and
+#: some ten thousand rows for each job of every quarter of an hour, however long it runs.
+KEPT = timedelta(days=100)
+FORGET_EVERY = 100  # runs; old ones are looked for that often
+ERASING = "interventions"  # what an erasure takes its turn at
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +153,44 @@ class Runs:
             )
             if changed.rowcount != 1:
                 raise StaleRun(f"run {run_id} lost its place to another one")
-            if end.failed_tenants:
-                connection.execute(
-                    self._database.insert(JOB_FAILED_TENANTS).on_conflict_do_nothing(),
-                    [
-                        {
-                            "run_id": run_id,
-                            "tenant_uuid": to_uuid_text(tenant_id),
-                            "tenant_id": tenant_id,
-                            "reason": reason,
-                        }
-                        for tenant_id, reason in end.failed_tenants.items()
-                    ],
-                )
+            left_out = self._left_out(connection, run_id, end)
+            if left_out:
+                insert = self._database.insert(JOB_FAILED_TENANTS).on_conflict_do_nothing()
+                connection.execute(insert, left_out)
             _add_alerts(connection, run_id, end.at, alerts)
+            if run_id % FORGET_EVERY == 0:
+                _forget_old(connection, end.at - KEPT)
             if write is not None:
                 write(connection)
             return _get(connection, run_id)
+
+    def _left_out(
+        self, connection: sa.Connection, run_id: int, end: RunEnd
+    ) -> list[dict[str, object]]:
+        """Rows of tenants that a run left out, but for those that were erased since it began."""
+        if not end.failed_tenants:
+            return []
+        # An erasure that is under way must be over, or see what is written here.
+        self._database.take_turn(connection, ERASING)
+        began = sa.select(JOB_RUNS.c.started_at).where(JOB_RUNS.c.run_id == run_id)
+        erased = set(
+            connection.scalars(
+                sa.select(ERASURES.c.tenant_uuid).where(
+                    ERASURES.c.erased_at >= began.scalar_subquery()
+                )
+            )
+        )
+        by_uuid = {to_uuid_text(name): name for name in end.failed_tenants}
+        return [
+            {
+                "run_id": run_id,
+                "tenant_uuid": uuid,
+                "tenant_id": name,
+                "reason": end.failed_tenants[name],
+            }
+            for uuid, name in by_uuid.items()
+            if uuid not in erased
+        ]
 
     def abandon(
         self,
@@ -329,6 +361,31 @@ def _add_alerts(
         connection.execute(
             sa.insert(JOB_ALERTS).values(at=at, kind=kind, job=job, run_id=run_id, message=message)
         )
+
+
+def _forget_old(connection: sa.Connection, before: datetime) -> None:
+    """Delete runs and alerts from before a moment, but for those that still say something.
+
+    The newest result of each job tells which slots are settled, and the run of the stored facts
+    when they were computed.
+    """
+    newest = (
+        sa.select(sa.func.max(JOB_RUNS.c.run_id))
+        .where(JOB_RUNS.c.status.in_(_RESULTS))
+        .group_by(JOB_RUNS.c.job)
+    )
+    told = sa.select(FACTS_HEAD.c.run_id).where(FACTS_HEAD.c.run_id.is_not(None))
+    old = sa.and_(
+        JOB_RUNS.c.finished_at < before,
+        JOB_RUNS.c.run_id.not_in(newest),
+        JOB_RUNS.c.run_id.not_in(told),
+    )
+    ids = list(connection.scalars(sa.select(JOB_RUNS.c.run_id).where(old)))
+    for start in range(0, len(ids), 1000):
+        some = ids[start : start + 1000]
+        for table in (JOB_FAILED_TENANTS, JOB_RUNS):
+            connection.execute(sa.delete(table).where(table.c.run_id.in_(some)))
+    connection.execute(sa.delete(JOB_ALERTS).where(JOB_ALERTS.c.at < before))
 
 
 def _get(connection: sa.Connection, run_id: int) -> JobRun:

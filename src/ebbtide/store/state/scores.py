@@ -311,6 +311,26 @@ class Scores:
         with self._database.read() as connection:
             return [ScoreRow(**row) for row in connection.execute(query).mappings()]
 
+    def has_between(
+        self,
+        formulas: Collection[str],
+        after: datetime,
+        until: datetime,
+        connection: sa.Connection | None = None,
+    ) -> bool:
+        """Whether any result of these formulas is kept for a moment in ``(after, until]``."""
+        query = (
+            sa.select(SCORES.c.id)
+            .where(
+                SCORES.c.formula.in_(sorted(formulas)),
+                SCORES.c.as_of > after,
+                SCORES.c.as_of <= until,
+            )
+            .limit(1)
+        )
+        with self._reading(connection) as reading:
+            return reading.execute(query).first() is not None
+
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction of its own, for what no run of a job writes."""
