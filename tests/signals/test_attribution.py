@@ -77,7 +77,12 @@ def test_no_rule_is_stretched(metadata: dict[str, Any]) -> None:
 def cause(*others: Incident) -> tuple[str, str, Fraction, bool]:
     """What an incident without evidence is taken for, beside others of 30 days."""
     asked = incident("asked")
-    found = attribute([asked], [*others, asked], RULE)["acme", "asked"]
+    causes = [
+        (one.tenant_id, one.at, verdict.attribution)
+        for one in (*others, asked)
+        if (verdict := by_rules(one, RULE)) is not None
+    ]
+    found = attribute([asked], causes, RULE)["acme", "asked"]
     return found.attribution, found.rule, found.confidence, found.needs_review
 
 

@@ -20,6 +20,7 @@ from ebbtide.ingest.release import Releaser
 from ebbtide.ingest.stripe import StripeEndpoint
 from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.runner import Runner
+from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.product import ProductReader
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue_reading import RevenueReader
@@ -44,6 +45,7 @@ class Services:
     customers: CustomerReader
     revenue: RevenueReader
     product: ProductReader
+    causes: CauseMemory
     mappings: Mappings
     stripe: StripeEndpoint
     authenticator: Authenticator

@@ -33,6 +33,7 @@ from ebbtide.jobs.job import Stores
 from ebbtide.jobs.registry import make_jobs
 from ebbtide.jobs.runner import Runner
 from ebbtide.jobs.scheduler import Scheduler
+from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.product import ProductReader
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue_reading import RevenueReader
@@ -127,6 +128,7 @@ class House:
                 customers=customers,
                 revenue=revenue,
                 product=product,
+                causes=CauseMemory(catalog, events),
                 mappings=mappings,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 authenticator=authenticator,

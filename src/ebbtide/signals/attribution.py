@@ -74,14 +74,17 @@ def by_rules(incident: Incident, rule: AttributionRule) -> Attribution | None:
 
 
 def attribute(
-    incidents: Iterable[Incident], others: Iterable[Incident], rule: AttributionRule
+    incidents: Iterable[Incident],
+    causes: Iterable[tuple[str, datetime, str]],
+    rule: AttributionRule,
 ) -> dict[tuple[str, str], Attribution]:
     """The cause of each incident, by ``(tenant_id, event_uuid)``.
 
     Args:
         incidents: those asked about.
-        others: all incidents of the tenants concerned, from ``share_days`` before the earliest
-            unmatched one on; only needed where no rule matches.
+        causes: ``(tenant_id, moment, cause)`` of all incidents of the tenants concerned that a
+            rule matches, from ``share_days`` before the earliest unmatched one on; only needed
+            where no rule matches.
     """
     found: dict[tuple[str, str], Attribution | None] = {}
     unmatched = []
@@ -90,15 +93,13 @@ def attribute(
         found[one.tenant_id, one.event_uuid] = verdict
         if verdict is None:
             unmatched.append(one)
-    causes: dict[str, list[tuple[datetime, str]]] = {}
+    by_tenant: dict[str, list[tuple[datetime, str]]] = {}
     if unmatched:
-        for one in others:
-            verdict = by_rules(one, rule)
-            if verdict is not None:
-                causes.setdefault(one.tenant_id, []).append((one.at, verdict.attribution))
+        for tenant_id, at, cause in causes:
+            by_tenant.setdefault(tenant_id, []).append((at, cause))
     for one in unmatched:
         start = one.at - timedelta(days=rule.share_days)
-        near = [what for at, what in causes.get(one.tenant_id, ()) if start < at <= one.at]
+        near = [what for at, what in by_tenant.get(one.tenant_id, ()) if start < at <= one.at]
         found[one.tenant_id, one.event_uuid] = _fallback(Counter(near), rule)
     return {key: verdict for key, verdict in found.items() if verdict is not None}
 

@@ -13,6 +13,7 @@ from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import MICROSECOND, floor_hour
 from ebbtide.metrics.compute import MetricTable, compute_metric, compute_metric_arrow
 from ebbtide.signals.attribution import Attribution, Incident, attribute, by_rules, correct
+from ebbtide.signals.cause_memory import Cause, CauseMemory
 from ebbtide.signals.regressions import (
     Calls,
     Comparison,
@@ -75,7 +76,10 @@ class Pattern:
 
 
 class IncidentReader:
-    """Questions about incidents at one moment. From any thread."""
+    """Questions about incidents at one moment. From any thread.
+
+    ``memory`` spares it what earlier readers read already.
+    """
 
     def __init__(
         self,
@@ -84,12 +88,14 @@ class IncidentReader:
         state: StateStore,
         as_of: datetime,
         known_at: datetime | None = None,
+        memory: CauseMemory | None = None,
     ) -> None:
         self._catalog = catalog
         self._events = events
         self._state = state
         self._as_of = as_of
         self._known_at = known_at
+        self._memory = memory or CauseMemory(catalog, events)
 
     def heatmap(self, since: datetime) -> dict[str, list[HeatRow]]:
         """Incidents of ``(since, as_of]`` by model, policy, policy version, and model x policy."""
@@ -111,11 +117,12 @@ class IncidentReader:
         """The cause of each, corrections included, by ``(tenant_id, event_uuid)``."""
         rule = self._catalog.signals.attribution
         unmatched = [one for one in incidents if by_rules(one, rule) is None]
-        others: list[Incident] = []
+        causes: list[Cause] = []
         if unmatched:
             start = min(one.at for one in unmatched) - timedelta(days=rule.share_days)
-            others = self.incidents(start, sorted({one.tenant_id for one in unmatched}))
-        found = attribute(incidents, others, rule)
+            tenants = {one.tenant_id for one in unmatched}
+            causes = self._memory.causes(start, self._as_of, tenants, self._known_at)
+        found = attribute(incidents, causes, rule)
         corrections = self._state.attributions.effective(self._known_at)
         if corrections:
             for (tenant_id, event_uuid), verdict in found.items():

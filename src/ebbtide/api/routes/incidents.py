@@ -353,7 +353,7 @@ def _window(
 
 
 def _reader(house: Services, as_of: datetime, known_at: datetime | None) -> IncidentReader:
-    return IncidentReader(house.catalog, house.events, house.state, as_of, known_at)
+    return IncidentReader(house.catalog, house.events, house.state, as_of, known_at, house.causes)
 
 
 def _for_all_tenants(key: ApiKey) -> None:
