@@ -184,9 +184,9 @@ def test_days_come_to_be_kept_a_few_at_a_time() -> None:
     weeks = Weeks(Watch(stub, lambda: None), stub.load)  # type: ignore[arg-type]
     tuesday = datetime(2026, 3, 3, 10, tzinfo=START.tzinfo)
     asked = []
-    for _ in range(3):
+    for _ in range(5):
         stub.asked.clear()
         weeks.over(tuesday, tuesday + timedelta(days=5))
         asked.append(len(stub.asked))
-    # Three days and what is left in two pieces; the fourth day and both pieces; both pieces.
-    assert asked == [5, 3, 2]
+    # A day and what is left in two pieces, four times; then only what is no whole day.
+    assert asked == [3, 3, 3, 3, 2]

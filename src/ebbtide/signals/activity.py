@@ -83,15 +83,25 @@ class ActivityReader:
         self._watch = watch
         self._weeks = Weeks(watch, self._load)
         # All that happened before a Monday; its length says nothing.
-        self._before: OrderedDict[Key, Activity] = watch.keep(lambda key, first, _: first < key[0])
+        self._before: OrderedDict[Key, Activity] = watch.keep(lambda key, late: late.first < key[0])
 
-    def over(self, start: datetime, end: datetime, *, known_at: datetime | None = None) -> Activity:
+    def over(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        known_at: datetime | None = None,
+        look: bool = True,
+    ) -> Activity:
         """Activity of ``(start, end]``.
+
+        Args:
+            look: False when the same question has had the watch look already.
 
         Raises:
             StoreUnavailable: a store cannot answer.
         """
-        return together([_NOTHING, *self._weeks.over(start, end, known_at=known_at)])
+        return together([_NOTHING, *self._weeks.over(start, end, known_at=known_at, look=look)])
 
     def by_week(
         self, first: datetime, as_of: datetime, *, known_at: datetime | None = None

@@ -9,10 +9,11 @@ from fractions import Fraction
 
 from ebbtide.catalog.loader import Catalog
 from ebbtide.catalog.product import Feature
-from ebbtide.metrics.compute import compute_metric
 from ebbtide.signals.activity import COLUMN_OF, Activity, ActivityReader
 from ebbtide.signals.facts import DAY
-from ebbtide.signals.retention import Comparison, Standing, compare, customers_of
+from ebbtide.signals.retention import Comparison, compare, customers_of, standings_at
+from ebbtide.signals.subscription_words import SubscriptionWords
+from ebbtide.signals.weeks import Watch
 from ebbtide.store.events.base import EventStore
 
 LENGTH = 30 * DAY
@@ -62,11 +63,12 @@ class Features:
 class FeatureReader:
     """Reads features at any moment. From any thread."""
 
-    def __init__(self, catalog: Catalog, events: EventStore, activity: ActivityReader) -> None:
+    def __init__(
+        self, catalog: Catalog, events: EventStore, watch: Watch, activity: ActivityReader
+    ) -> None:
         self._rule = catalog.signals.product
-        self._standing = catalog.metrics["subscription_standing"]
-        self._events = events
         self._activity = activity
+        self._subscriptions = SubscriptionWords(catalog, events, watch)
 
     def at(self, as_of: datetime, *, known_at: datetime | None = None) -> Features:
         """Use over 30 days, and staying over the same 30 days by use in the 30 days before.
@@ -75,13 +77,13 @@ class FeatureReader:
             StoreUnavailable: a store cannot answer.
         """
         middle = as_of - LENGTH
-        before = self._activity.over(middle - LENGTH, middle, known_at=known_at)
-        now = self._activity.over(middle, as_of, known_at=known_at)
-        table = compute_metric(self._standing, as_of, self._events, known_at=known_at)
-        then_standing = {row[0]: Standing(row[3], row[4]) for row in table.rows}
-        now_standing = {row[0]: Standing(row[1], row[2]) for row in table.rows}
-        customers = customers_of(before.who(["num_events"]), then_standing)
-        kept = customers & customers_of(now.who(["num_events"]), now_standing)
+        words = self._subscriptions.until(as_of, known_at=known_at)
+        before, now = (
+            self._activity.over(end - LENGTH, end, known_at=known_at, look=False)
+            for end in (middle, as_of)
+        )
+        customers = customers_of(before.who(["num_events"]), standings_at(words, middle))
+        kept = customers & customers_of(now.who(["num_events"]), standings_at(words, as_of))
         features = self._rule.features.features
         users = {one.name: before.who([COLUMN_OF[one.event_type]]) for one in features}
         num_active = len(now.tenants)
@@ -92,7 +94,6 @@ class FeatureReader:
             )
             uses.append(_use(one, now, num_active, comparison))
         uses.sort(key=lambda use: -use.num_tenants)  # stable: ties in the order of the rule
-        freshness = [before.freshness, now.freshness, table.freshness]
         return Features(
             as_of,
             num_active,
@@ -100,7 +101,7 @@ class FeatureReader:
             customers,
             kept,
             users,
-            max(filter(None, freshness), default=None),
+            max(filter(None, (before.freshness, now.freshness)), default=None),
         )
 
 

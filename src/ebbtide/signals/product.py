@@ -25,7 +25,7 @@ class ProductReader:
         watch = Watch(events, erasures)
         activity = ActivityReader(catalog, events, watch)
         self.funnel = FunnelReader(catalog, events, watch)
-        self.features = FeatureReader(catalog, events, activity)
+        self.features = FeatureReader(catalog, events, watch, activity)
         self.cohorts = CohortReader(catalog, activity)
 
     def look_ahead(self, as_of: datetime) -> None:

@@ -7,13 +7,15 @@ cause; heavy users of one feature are heavy users of the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from typing import NamedTuple
 
 from ebbtide.catalog.product import RetentionRule
 from ebbtide.signals.proportions import difference, z_of
+from ebbtide.signals.subscription import CANCELLED, STARTED
 
 NOTE = "A correlation, not a cause: customers choose for themselves what they use."
 INSUFFICIENT = "insufficient_data"
@@ -32,6 +34,14 @@ class Standing:
         if self.cancelled_at is None:
             return False
         return self.started_at is None or self.started_at < self.cancelled_at
+
+
+class Word(NamedTuple):
+    """A start or a cancellation of a tenant's subscription."""
+
+    tenant_id: str
+    at: datetime
+    event_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,19 @@ class Comparison:
         if self.low is None or self.with_feature.share is None or self.without.share is None:
             return None
         return self.with_feature.share - self.without.share
+
+
+def standings_at(words: Iterable[Word], at: datetime) -> dict[str, Standing]:
+    """How subscriptions stand at a moment; a tenant of whom nothing was said is missing."""
+    newest: dict[tuple[str, str], datetime] = {}
+    for word in words:
+        if word.at <= at:
+            key = word.tenant_id, word.event_type
+            newest[key] = max(word.at, newest.get(key, word.at))
+    return {
+        tenant: Standing(newest.get((tenant, STARTED)), newest.get((tenant, CANCELLED)))
+        for tenant, _ in newest
+    }
 
 
 def customers_of(active: Set[str], standings: Mapping[str, Standing]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ebbtide.domain.time import EPOCH, MICROSECOND
 from ebbtide.store.events.base import EventStore
@@ -21,14 +21,24 @@ WEEK, DAY = timedelta(days=7), timedelta(days=1)
 KEPT = 100  # pieces of one kind of answer: a year and more of weeks, and the days at their ends
 #: A day alone costs half of what several days together do, so few of them are read for keeping by
 #: one question, and the others in one piece; the next questions find more.
-NEW_DAYS_MAX = 3
+NEW_DAYS_MAX = 1
 
 _FIRST_MONDAY = EPOCH - 3 * DAY  # 1 January 1970 was a Thursday
 
 T = TypeVar("T")
 Key = tuple[datetime, timedelta]  #: the first moment of a week or day, and how long it is
-#: (key, first moment, last moment of what was stored) -> is what stands under the key touched?
-Touches = Callable[[Key, datetime, datetime], bool]
+
+
+class Late(NamedTuple):
+    """What was stored since the last look: its type, and its first and last days."""
+
+    event_type: str
+    first: datetime
+    last: datetime
+
+
+#: Whether something that was stored changes what stands under a key.
+Touches = Callable[[Key, Late], bool]
 
 
 def monday_of(moment: datetime) -> datetime:
@@ -76,12 +86,15 @@ class Watch:
         erased = self._erasures()
         # What is stored after this look is told by the next one.
         changes, self._seen = self._events.changes(self._seen)
-        late = {(_floor(one.first_at, DAY), _floor(one.last_at, DAY)) for one in changes}
+        late = {
+            Late(one.event_type, _floor(one.first_at, DAY), _floor(one.last_at, DAY))
+            for one in changes
+        }
         for shelf, touches in self._kept:
             if erased != self._erased:
                 shelf.clear()
             for key in list(shelf):
-                if any(touches(key, first, last) for first, last in late):
+                if any(touches(key, one) for one in late):
                     del shelf[key]
         self._erased = erased
 
@@ -102,11 +115,19 @@ class Weeks(Generic[T]):
         self._load = load
         self._shelf: OrderedDict[Key, T] = watch.keep(_is_inside)
 
-    def over(self, start: datetime, end: datetime, *, known_at: datetime | None = None) -> list[T]:
+    def over(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        known_at: datetime | None = None,
+        look: bool = True,
+    ) -> list[T]:
         """The answers for ``(start, end]`` in pieces, oldest first; none when it is empty.
 
         Args:
             known_at: when given, nothing that is kept can be used, and the piece is one.
+            look: False when the same question has had the watch look already.
 
         Raises:
             StoreUnavailable: a store cannot answer.
@@ -117,7 +138,8 @@ class Weeks(Generic[T]):
             return [self._load(start, end, known_at)]
         pieces = list(pieces_of(start + MICROSECOND, end + MICROSECOND))
         with self._watch.lock:
-            self._watch.look()
+            if look:
+                self._watch.look()
             kept = self._kept_of([key for _, _, key in pieces if key is not None])
         found: list[T] = []
         for is_kept, run in groupby(pieces, lambda piece: piece[2] in kept):
@@ -168,6 +190,6 @@ def pieces_of(first: datetime, last: datetime) -> Iterator[tuple[datetime, datet
         first += length
 
 
-def _is_inside(key: Key, first: datetime, last: datetime) -> bool:
+def _is_inside(key: Key, late: Late) -> bool:
     begin, length = key
-    return first < begin + length and last >= begin
+    return late.first < begin + length and late.last >= begin

@@ -46,6 +46,12 @@ unit    = "percent"
 formula = "features/1"
 null    = "no customer has an event in 30 days (no_activity)"
 
+[values.retention]
+title   = "Customers of 30 days ago that are still there, with and without a feature"
+unit    = "percent"
+formula = "feature_retention/1"
+null    = "too few customers on one of the two sides (insufficient_data)"
+
 [values.share_pct]
 title   = "Customers of a cohort that were active in a week after their first"
 unit    = "percent"
