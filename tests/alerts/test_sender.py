@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 
 import pytest
-from receivers import Receiver, closed_port, listening, receiving, receiving_mail
 
+from alert_receivers import Receiver, closed_port, listening, receiving, receiving_mail
 from ebbtide.alerts.retries import ATTEMPTS_MAX, PAUSES, next_pause
 from ebbtide.alerts.secrets import Secrets
 from ebbtide.alerts.sender import LEASE, Sender

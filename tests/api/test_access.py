@@ -88,6 +88,21 @@ INVENTORY: dict[tuple[str, str], Entry] = {
                 ADMIN, "/thresholds", {"thresholds": [{"name": "producers", "reset": True}]}
             ),
             ("GET", "/changes"): Entry(READ, "/changes"),
+            ("GET", "/alerts"): Entry(READ, "/alerts"),
+            ("POST", "/alerts/{alert_id}/acknowledge"): Entry(
+                WRITE, "/alerts/nobody/acknowledge", {}
+            ),
+            ("POST", "/alerts/{alert_id}/snooze"): Entry(
+                WRITE, "/alerts/nobody/snooze", {"until": None}
+            ),
+            ("GET", "/deliveries"): Entry(READ, "/deliveries"),
+            ("GET", "/channels"): Entry(ADMIN, "/channels"),
+            ("POST", "/channels"): Entry(ADMIN, "/channels", {"name": "n", "kind": "email"}),
+            ("PUT", "/channels/{channel_id}"): Entry(
+                ADMIN, "/channels/nobody", {"is_enabled": True}
+            ),
+            ("DELETE", "/channels/{channel_id}"): Entry(ADMIN, "/channels/nobody"),
+            ("POST", "/channels/{channel_id}/test"): Entry(ADMIN, "/channels/nobody/test"),
             ("GET", "/stickiness"): Entry(READ, "/stickiness"),
             ("GET", "/stickiness/tenants"): Entry(READ, "/stickiness/tenants?feature=exports"),
             ("GET", "/funnel"): Entry(READ, "/funnel"),

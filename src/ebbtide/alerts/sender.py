@@ -47,6 +47,10 @@ class Sender:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ebbtide-sender", daemon=True)
 
+    def now(self) -> datetime:
+        """The moment by the clock that the outbox goes by."""
+        return self._clock()
+
     def start(self) -> None:
         """Begin to look into the outbox every now and then."""
         self._thread.start()

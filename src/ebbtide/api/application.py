@@ -20,6 +20,7 @@ from ebbtide.api.customer_path import settle_customer_path
 from ebbtide.api.invalid import on_invalid
 from ebbtide.api.openapi import INGEST_PATHS, say_simulated
 from ebbtide.api.routes import (
+    alerts,
     backfill,
     bulk,
     changes,
@@ -117,6 +118,7 @@ def build_application(services: Services, *, is_simulated: bool = False) -> Appl
         jobs,
         backfill,
         infra,
+        alerts,
     ):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it

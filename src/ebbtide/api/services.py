@@ -9,6 +9,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 
+from ebbtide.alerts.sender import Sender
 from ebbtide.api.auth import Authenticator
 from ebbtide.catalog.loader import Catalog
 from ebbtide.ingest.accounting import Accounting
@@ -42,6 +43,7 @@ class Services:
     bulk: BulkLoader
     releaser: Releaser
     runner: Runner
+    sender: Sender
     customers: CustomerReader
     revenue: RevenueReader
     product: ProductReader

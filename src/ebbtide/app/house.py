@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 
 import structlog
 
+from ebbtide.alerts.sender import Sender
 from ebbtide.api.auth import Authenticator
 from ebbtide.api.services import Services
 from ebbtide.app.data_dir import DataDir
+from ebbtide.app.outgoing import make_transport
 from ebbtide.app.probes import make_probes
 from ebbtide.app.settings import Settings
 from ebbtide.app.stores import open_events, open_state
@@ -107,13 +109,21 @@ class House:
             revenue = RevenueReader(catalog, events, state, customers, clock)
             product = ProductReader(catalog, events, state)
 
+            seen: list[int] = []
+
             def look_ahead() -> None:
-                customers.look_ahead()
-                revenue.look_ahead()
+                # Runs that watch come every minute and leave nothing new to look at.
+                token = state.scores.head().token
+                if seen != [token]:
+                    customers.look_ahead()
+                    revenue.look_ahead()
+                    seen[:] = [token]
                 product.look_ahead(clock())
 
             self.scheduler = Scheduler(runner, after_runs=look_ahead)
             stack.callback(self.scheduler.stop)
+            self.sender = Sender(state.outbox, make_transport(settings), shared_clock)
+            stack.callback(self.sender.stop)
             self.services = Services(
                 catalog=catalog,
                 events=events,
@@ -125,6 +135,7 @@ class House:
                 bulk=BulkLoader(validator, events, state, directory, accounting),
                 releaser=Releaser(ingestor, state, mappings, clock, directory),
                 runner=runner,
+                sender=self.sender,
                 customers=customers,
                 revenue=revenue,
                 product=product,

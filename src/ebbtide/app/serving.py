@@ -178,6 +178,7 @@ def serve(house: House, listener: socket.socket) -> None:
     _tune_interpreter()
     if house.settings.scheduler == "on":
         house.scheduler.start()
+    house.sender.start()
     try:
         server.run(sockets=[listener])
     finally:

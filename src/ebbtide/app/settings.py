@@ -85,6 +85,22 @@ class Settings(BaseSettings):
         description="Metadata key of Stripe subscriptions that names our tenant; without it the "
         "tenant is the Stripe customer.",
     )
+    egress_allow: str = Field(
+        "",
+        description="Networks beyond the public internet that webhooks may be sent to, such as "
+        "10.1.0.0/16, with commas between them. Default: none.",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server: smtps://user:password@host or smtp://... with STARTTLS; "
+        "smtp://host?tls=off for a relay on the own network. Default: no mail is sent.",
+    )
+    mail_from: str | None = Field(None, description="Address that mail comes from.")
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder with a file for each secret of an alert channel, named like it; the "
+        "variable EBBTIDE_SECRET_<NAME> wins.",
+    )
     url: str | None = Field(
         None,
         description="Server that the command line talks to; default: the one on this folder.",
@@ -110,6 +126,32 @@ class Settings(BaseSettings):
         for one in _parts(text):
             if len(one) < SECRET_MIN_CHARS or not one.isascii() or not one.isprintable():
                 raise ValueError(f"a secret has at least {SECRET_MIN_CHARS} visible characters")
+        return text
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _check_egress_allow(cls, text: str) -> str:
+        from ebbtide.egress.addresses import read_networks  # most commands start without it
+
+        read_networks(text)
+        return text
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_smtp_url(cls, text: SecretStr | None) -> SecretStr | None:
+        if text is not None:
+            from ebbtide.egress.mail import read_mail_server
+
+            read_mail_server(text.get_secret_value())
+        return text
+
+    @field_validator("mail_from")
+    @classmethod
+    def _check_mail_from(cls, text: str | None) -> str | None:
+        if text is not None:
+            from ebbtide.egress.mail import check_mailbox
+
+            check_mailbox(text)
         return text
 
     @property

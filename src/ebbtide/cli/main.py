@@ -9,6 +9,7 @@ from time import sleep
 import typer
 
 from ebbtide import __version__
+from ebbtide.cli.alerts import alerts_commands
 from ebbtide.cli.backfill import backfill_command
 from ebbtide.cli.backtest import backtest_commands
 from ebbtide.cli.cohorts import cohorts_command
@@ -80,6 +81,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("revenue")(revenue_command(connect))
     app.command("backfill")(backfill_command(connect))
     app.command("simulate")(simulate)
+    app.add_typer(alerts_commands(connect), name="alerts")
     app.add_typer(backtest_commands(), name="backtest")
     app.add_typer(interventions_commands(connect), name="interventions")
     app.add_typer(jobs_commands(connect), name="jobs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import socket
 import ssl
@@ -16,6 +17,8 @@ from ebbtide.egress.addresses import Network, Reach
 from ebbtide.egress.errors import EgressFailed
 from ebbtide.egress.line import Bounds, Errand, errand
 
+_MAILBOX_MAX_CHARS = 254
+_MAILBOX_FORM = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
 _PORTS = {"smtp": 587, "smtps": 465}
 
 
@@ -64,6 +67,17 @@ def read_mail_server(url: str) -> MailServer:
         password,
         is_plain,
     )
+
+
+def check_mailbox(text: str) -> str:
+    """An address that mail goes to or comes from, as it stands.
+
+    Raises:
+        ValueError: it is none; the message does not repeat it.
+    """
+    if len(text) > _MAILBOX_MAX_CHARS or not _MAILBOX_FORM.fullmatch(text):
+        raise ValueError("a mail address is name@host, in ASCII and without a display name")
+    return text
 
 
 class MailClient:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from ebbtide.domain.alert import AlertState, AlertStatus, Group
 from ebbtide.domain.errors import NotFound
+from ebbtide.domain.job_run import RunStatus
 from ebbtide.store.state.database import Database, Transaction
-from ebbtide.store.state.tables import ALERT_STATES
+from ebbtide.store.state.tables import ALERT_STATES, CUSTOMER_SEGMENTS, JOB_RUNS
 
 _FIELDS = tuple(AlertState.__dataclass_fields__)
 
@@ -60,6 +62,30 @@ class Alerts:
             changed = step(found[alert_id])
             self.write(connection, [changed], [])
         return changed
+
+    def critical_customers(self) -> Sequence[sa.Row[Any]]:
+        """Customers at critical risk: ``tenant_uuid``, ``tenant_id``, ``risk_reason``, by id."""
+        table = CUSTOMER_SEGMENTS.c
+        query = (
+            sa.select(table.tenant_uuid, table.tenant_id, table.risk_reason)
+            .where(table.risk_level == "critical", table.is_on_list.is_(True))
+            .order_by(table.tenant_id)
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).all()
+
+    def forget_looks(self, transaction: Transaction, job: str, before: datetime) -> None:
+        """Delete runs of the job that looks, which came through before a moment.
+
+        One a minute would be half a million rows a year of which each says the same.
+        """
+        transaction.execute(
+            sa.delete(JOB_RUNS).where(
+                JOB_RUNS.c.job == job,
+                JOB_RUNS.c.status == RunStatus.COMPLETED,
+                JOB_RUNS.c.finished_at < before,
+            )
+        )
 
 
 def forget_states(connection: sa.Connection, tenant_uuid: str) -> None:

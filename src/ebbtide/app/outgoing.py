@@ -1,0 +1,56 @@
+"""The way out of this installation: which networks are open, the mail server, channels' secrets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ebbtide.alerts.secrets import NAME_FORM, Secrets
+from ebbtide.alerts.transport import Transport
+from ebbtide.app.settings import Settings
+from ebbtide.domain.errors import SettingsError
+from ebbtide.egress.addresses import Reach, read_networks
+from ebbtide.egress.http import HttpClient
+from ebbtide.egress.mail import MailClient, read_mail_server
+
+ENV_PREFIX = "EBBTIDE_SECRET_"
+#: Where mail relays live. Only the settings name the mail server, so nobody else can aim at these.
+_HOME = read_networks("127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1,fc00::/7")
+_SECRET_MAX_BYTES = 4096
+
+
+def make_transport(settings: Settings) -> Transport:
+    """Everything that an attempt at a delivery needs.
+
+    Raises:
+        SettingsError: a file of secrets cannot be read; names the file, not what is in it.
+    """
+    allowed = read_networks(settings.egress_allow)
+    mail = None
+    if settings.smtp_url is not None:
+        server = read_mail_server(settings.smtp_url.get_secret_value())
+        mail = MailClient(server, allowed + _HOME)
+    return Transport(HttpClient(Reach(allowed)), mail, settings.mail_from, _secrets(settings))
+
+
+def _secrets(settings: Settings) -> Secrets:
+    """Those of files, and over them those of the environment."""
+    found = {} if settings.secrets_dir is None else _from_files(settings.secrets_dir)
+    for name, value in os.environ.items():
+        if name.startswith(ENV_PREFIX) and NAME_FORM.fullmatch(name.removeprefix(ENV_PREFIX)):
+            found[name.removeprefix(ENV_PREFIX)] = value.strip()
+    return Secrets(found)
+
+
+def _from_files(folder: Path) -> dict[str, str]:
+    try:
+        files = [one for one in folder.iterdir() if NAME_FORM.fullmatch(one.name)]
+        return {one.name: _read(one) for one in files}
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "a file is no text"
+        raise SettingsError(f"EBBTIDE_SECRETS_DIR: cannot read {folder}: {reason}") from error
+
+
+def _read(file: Path) -> str:
+    with file.open(encoding="utf-8") as stream:
+        return stream.read(_SECRET_MAX_BYTES).strip()
