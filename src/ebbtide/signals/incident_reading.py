@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
@@ -110,8 +114,14 @@ class IncidentReader:
 
     def incidents(self, since: datetime, tenants: Collection[str] | None = None) -> list[Incident]:
         """Incidents of ``(since, as_of]``, oldest first."""
-        table = self._ask("incident_events", since, tenants)
-        return [Incident.of_row(row) for row in table.rows]
+        metric = self._catalog.metrics["incident_events"]
+        table = self._ask_arrow(metric.name, since, tenants)
+        wanted = None if tenants is None else frozenset(tenants)
+        return [
+            Incident.of_row(row)
+            for row in _rows(table, metric.columns)
+            if wanted is None or row[0] in wanted
+        ]
 
     def attributions(self, incidents: Collection[Incident]) -> dict[tuple[str, str], Attribution]:
         """The cause of each, corrections included, by ``(tenant_id, event_uuid)``."""
@@ -144,9 +154,16 @@ class IncidentReader:
     def regressions(self) -> tuple[list[Found], list[Comparison]]:
         """Regressions, and then every comparison that was made."""
         rule = self._catalog.signals.regression
+        calls = self._ask_arrow("policy_version_calls")
+        incidents = self._ask_arrow("policy_version_incidents")
+        # Most policies run in one version, and then there is nothing to compare.
+        several = _in_several_versions(calls, incidents)
         comparisons = compare_versions(
-            [Calls(*row) for row in self._ask("policy_version_calls").rows],
-            [Incidents(*row) for row in self._ask("policy_version_incidents").rows],
+            [Calls(*row) for row in self._rows_of(calls, "policy_version_calls", several)],
+            [
+                Incidents(*row)
+                for row in self._rows_of(incidents, "policy_version_incidents", several)
+            ],
             self._as_of,
             rule,
         )
@@ -180,22 +197,12 @@ class IncidentReader:
     def _found(self, comparison: Comparison) -> Found:
         since = comparison.first_seen_at - MICROSECOND
         versions = {comparison.new.version: True, comparison.old.version: False}
-        metric = self._catalog.metrics["policy_version_moments"]
         tenants = sorted(comparison.tenants)
-        table = compute_metric_arrow(
-            metric,
-            self._as_of,
-            self._events,
-            known_at=self._known_at,
-            since=since,
-            tenants=tenants,
-        )
+        table = self._ask_arrow("policy_version_moments", since, tenants)
         names = ("tenant_id", "policy_id", "policy_version", "timestamp")
         calls = [
             (at, versions[version])
-            for tenant_id, policy_id, version, at in zip(
-                *(table[name].to_pylist() for name in names), strict=True
-            )
+            for tenant_id, policy_id, version, at in _rows(table, names)
             if policy_id == comparison.policy_id
             and version in versions
             and tenant_id in comparison.tenants
@@ -224,6 +231,45 @@ class IncidentReader:
             since=since,
             tenants=tenants,
         )
+
+    def _ask_arrow(
+        self, name: str, since: datetime | None = None, tenants: Collection[str] | None = None
+    ) -> pa.Table:
+        """The same in columns, which is much cheaper for thousands of rows.
+
+        With many tenants it may hold rows of others.
+        """
+        return compute_metric_arrow(
+            self._catalog.metrics[name],
+            self._as_of,
+            self._events,
+            known_at=self._known_at,
+            since=since,
+            tenants=tenants,
+        )
+
+    def _rows_of(
+        self, table: pa.Table, name: str, policies: list[str]
+    ) -> Iterator[tuple[Any, ...]]:
+        return _rows(_of_policies(table, policies), self._catalog.metrics[name].columns)
+
+
+def _rows(table: pa.Table, names: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
+
+
+def _in_several_versions(*tables: pa.Table) -> list[str]:
+    """The policies of which there is more than one version in all tables together."""
+    names = ("policy_id", "policy_version")
+    pairs = {
+        pair for table in tables for pair in _rows(table.group_by(list(names)).aggregate([]), names)
+    }
+    versions = Counter(policy_id for policy_id, _ in pairs)
+    return sorted(policy_id for policy_id, num in versions.items() if num > 1)
+
+
+def _of_policies(table: pa.Table, policies: list[str]) -> pa.Table:
+    return table.filter(pc.is_in(table["policy_id"], pa.array(policies, pa.string())))
 
 
 def _corrected(verdict: Attribution, correction: Correction) -> Attribution:
