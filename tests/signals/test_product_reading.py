@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
 from company import START, Company
 
 from ebbtide.signals.cohorts import Triangle
@@ -16,6 +18,7 @@ from ebbtide.signals.product import ProductReader
 from ebbtide.signals.retention import Group
 from ebbtide.signals.weeks import KEPT, WEEK, Watch, Weeks
 from ebbtide.store.events.base import Change, to_batch
+from event_engines import chosen_engines, home_of
 
 TYPES = (
     "INCIDENT_CREATED",
@@ -83,9 +86,18 @@ def test_what_is_kept_is_what_is_stored(company: Company) -> None:
         some(2)
 
 
-def test_who_stayed_by_hand(company: Company) -> None:
+@pytest.fixture(params=chosen_engines())
+def on_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Company]:
+    """A company on each event store engine, with its state in SQLite."""
+    for home in home_of(request, request.param, lambda: tmp_path, migrated=True):
+        one = Company(tmp_path, open_events=home.open)
+        yield one
+        one.state.close()
+
+
+def test_who_stayed_by_hand(on_engine: Company) -> None:
     """Twelve used exports and twelve did not; who counts as a customer, and who as kept."""
-    days = timedelta(days=1)
+    company, days = on_engine, timedelta(days=1)
     middle = START - 30 * days
     tick = timedelta(microseconds=1)
     events = []
@@ -123,6 +135,11 @@ def test_who_stayed_by_hand(company: Company) -> None:
         # t00 and the others at 60 days are out of the last 30 by now; t20 and new exported.
         assert (use.num_actions, use.num_tenants) == (2, 2)
         assert found.kept <= found.customers
+        exports = reader.funnel.at(START, known_at=known_at)
+        assert exports.who(3, in_order=False, stopped=False) == ["new", "t20"]
+        assert exports.ordered.num_tenants == (0, 0, 0, 0, 0)
+        cohorts = reader.cohorts.at(START, activity="exports", known_at=known_at)
+        assert [one.num_tenants for one in cohorts.cohorts if one.num_tenants] == [7, 7, 1]
 
 
 def test_nobody_waits_for_every_week_since_the_beginning(company: Company) -> None:
