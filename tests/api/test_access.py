@@ -95,6 +95,7 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ("POST", "/alerts/{alert_id}/snooze"): Entry(
                 WRITE, "/alerts/nobody/snooze", {"until": None}
             ),
+            ("GET", "/brief"): Entry(READ, "/brief"),
             ("GET", "/deliveries"): Entry(READ, "/deliveries"),
             ("GET", "/channels"): Entry(ADMIN, "/channels"),
             ("POST", "/channels"): Entry(ADMIN, "/channels", {"name": "n", "kind": "email"}),

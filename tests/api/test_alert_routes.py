@@ -253,13 +253,11 @@ def _body(channel: dict[str, Any]) -> dict[str, Any]:
 def test_new_critical_customers_are_told_in_a_message_of_their_own(
     calm: Server, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from types import SimpleNamespace
-
     calm.admin.send(event(timestamp=at(calm)))
     add(calm, name="pager", kind="webhook", url=receiver.url, secret="SIGNING")
     look(calm)
     receiver.seen.clear()
-    row = SimpleNamespace(tenant_uuid="u-1", tenant_id="a\u202eb<script>", risk_reason="silent")
+    row = {"tenant_uuid": "u-1", "tenant_id": "a\u202eb<script>", "risk_reason": "silent"}
     shelf = calm.house.services.state.alerts
     monkeypatch.setattr(shelf, "critical_customers", lambda: [row])
     look(calm)

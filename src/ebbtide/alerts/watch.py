@@ -187,12 +187,12 @@ def _jobs(state: StateStore, jobs: Iterable[str]) -> Iterator[Observation]:
 def _customers(state: StateStore) -> Iterator[Observation]:
     for one in state.alerts.critical_customers():
         yield Observation(
-            f"{CUSTOMER}:{one.tenant_id}",
+            f"{CUSTOMER}:{one['tenant_id']}",
             Group.CUSTOMERS,
             AlertStatus.ALERT,
-            f"Customer {one.tenant_id}",
-            f"Newly at critical risk: {one.risk_reason or 'no reason given'}.",
-            one.tenant_uuid,
+            f"Customer {one['tenant_id']}",
+            f"Newly at critical risk: {one['risk_reason'] or 'no reason given'}.",
+            one["tenant_uuid"],
         )
 
 

@@ -22,6 +22,7 @@ from ebbtide.api.openapi import INGEST_PATHS, say_simulated
 from ebbtide.api.routes import (
     alerts,
     backfill,
+    brief,
     bulk,
     changes,
     cloudevents,
@@ -119,6 +120,7 @@ def build_application(services: Services, *, is_simulated: bool = False) -> Appl
         backfill,
         infra,
         alerts,
+        brief,
     ):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it

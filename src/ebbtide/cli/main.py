@@ -12,6 +12,7 @@ from ebbtide import __version__
 from ebbtide.cli.alerts import alerts_commands
 from ebbtide.cli.backfill import backfill_command
 from ebbtide.cli.backtest import backtest_commands
+from ebbtide.cli.brief import brief_command
 from ebbtide.cli.cohorts import cohorts_command
 from ebbtide.cli.customers import customers_command
 from ebbtide.cli.door import Connect
@@ -72,6 +73,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("today")(today_command(connect))
     app.command("why")(why_command(connect))
     app.command("customers")(customers_command(connect))
+    app.command("brief")(brief_command(connect))
     app.command("pulse")(pulse_command(connect))
     app.command("features")(features_command(connect))
     app.command("funnel")(funnel_command(connect))

@@ -63,7 +63,7 @@ class Alerts:
             self.write(connection, [changed], [])
         return changed
 
-    def critical_customers(self) -> Sequence[sa.Row[Any]]:
+    def critical_customers(self) -> Sequence[sa.RowMapping]:
         """Customers at critical risk: ``tenant_uuid``, ``tenant_id``, ``risk_reason``, by id."""
         table = CUSTOMER_SEGMENTS.c
         query = (
@@ -72,7 +72,7 @@ class Alerts:
             .order_by(table.tenant_id)
         )
         with self._database.read() as connection:
-            return connection.execute(query).all()
+            return connection.execute(query).mappings().all()
 
     def forget_looks(self, transaction: Transaction, job: str, before: datetime) -> None:
         """Delete runs of the job that looks, which came through before a moment.
