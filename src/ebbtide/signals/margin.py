@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from ebbtide.signals.facts import DAY, Economics, SubscriptionEvent
 from ebbtide.signals.rules import Rules
@@ -85,7 +86,9 @@ def subscribed_times(
     From each start to the next cancellation; a start while subscribed changes nothing. Without
     any start: from the first event of any type to the first cancellation.
     """
-    ordered = sorted((one.timestamp, one.event_type == _STARTED) for one in events)
+    ordered = sorted([(one.timestamp, one.event_type == _STARTED) for one in events])
+    if len(ordered) == 1 and ordered[0][1]:
+        return [(ordered[0][0], as_of)]
     if not any(is_start for _, is_start in ordered):
         end = ordered[0][0] if ordered else as_of
         return [(first_event_at, end)]
@@ -111,6 +114,7 @@ def price_usd(events: Iterable[SubscriptionEvent], at: datetime, rules: Rules) -
     return _usd(newest.price_usd)
 
 
+@lru_cache(maxsize=4096)
 def _usd(text: str) -> Fraction:
     # Several times quicker than what a fraction does with text.
     return Fraction(*Decimal(text).as_integer_ratio())
@@ -137,7 +141,7 @@ def _period(
 
 
 def _warning(last: Period, before: Period, change: Fraction, rules: Rules) -> str | None:
-    if last.margin_usd < 0:
+    if last.revenue_usd < last.cost_usd:
         return NEGATIVE
     rule = rules.signals.pricing
     # The cheapest first: this is asked of everybody at every run.

@@ -27,6 +27,9 @@ LENGTH = 30 * DAY  # the longest window that counts events
 FRICTION_COUNTS = 14 * DAY  # friction/1
 FRICTION_EVENTS = 7 * DAY  # friction/2
 
+#: Of so short a while everybody's events are few: naming tenants would cost more than it spares.
+UNNAMED = timedelta(hours=1)
+
 _MICROSECOND = timedelta(microseconds=1)
 _DAY_US = DAY // _MICROSECOND
 _WEEK_US = 7 * _DAY_US
@@ -189,9 +192,13 @@ def _read_fresh(
     kinds = friction.inputs or ()
     types = tuple(sorted({*counted, *kinds}))
     asked = replace(friction, inputs=types, window=as_of - since)
+    wanted = None if tenants is None else frozenset(tenants)
+    if as_of - since <= UNNAMED:
+        tenants = None
     by_tenant: dict[str, list[FrictionEvent]] = {}
     for tenant, *event in compute_metric(asked, as_of, store, tenants=tenants).rows:
-        by_tenant.setdefault(tenant, []).append(FrictionEvent(*event))
+        if wanted is None or tenant in wanted:
+            by_tenant.setdefault(tenant, []).append(FrictionEvent(*event))
     found = {}
     for tenant, events in by_tenant.items():
         events.sort()

@@ -149,13 +149,10 @@ class Interventions:
         Returns:
             Rows, oldest first; empty before anything was suggested.
         """
-        query = _PLAIN.where(
-            sa.or_(INTERVENTIONS.c.ended_at.is_(None), INTERVENTIONS.c.is_measured.is_(False))
-        ).order_by(INTERVENTIONS.c.id)
         known = self._lasting
         found: dict[int, Intervention] = {}
         with self._database.read() as connection:
-            rows: Sequence[Any] = connection.execute(query).all()
+            rows: Sequence[Any] = connection.execute(_LASTING).all()
             plain = {row.id: tuple(row) for row in rows}
             for number, row in plain.items():
                 if number in known and known[number][0] == row:
@@ -278,7 +275,11 @@ class Interventions:
 
 
 #: Every column as the driver gives it: good for telling whether a row is still the same.
-_PLAIN = sa.select(*(sa.type_coerce(column, NullType()) for column in INTERVENTIONS.c))
+_LASTING = (
+    sa.select(*(sa.type_coerce(column, NullType()) for column in INTERVENTIONS.c))
+    .where(sa.or_(INTERVENTIONS.c.ended_at.is_(None), INTERVENTIONS.c.is_measured.is_(False)))
+    .order_by(INTERVENTIONS.c.id)
+)
 
 
 def merge(now: Intervention, seen: Intervention) -> Intervention:

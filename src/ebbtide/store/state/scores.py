@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -449,7 +450,7 @@ class _Statements:
             moment = moment.astimezone(UTC)
         if self._dialect.name == "postgresql":
             return moment
-        return moment.isoformat(" ", "microseconds")[:26]
+        return _in_text(moment)
 
     def segment(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A segment as the driver takes it."""
@@ -457,6 +458,12 @@ class _Statements:
         for place in self._instants:
             taken[place] = self.instant(taken[place])
         return tuple(taken)
+
+
+@lru_cache(maxsize=65_536)
+def _in_text(moment: datetime) -> str:
+    """As SQLite keeps it; most moments of a run are those of the run before."""
+    return moment.isoformat(" ", "microseconds")[:26]
 
 
 def _is_number(column: sa.Column[Any]) -> bool:
