@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,14 @@ def test_a_truth_is_before_inside_or_after() -> None:
     assert found["growing"]["after"] == pytest.approx(1 / 5)
     assert found["growing"]["open_ended"] == pytest.approx(1 / 5)
     assert found["is_goal_met"] is False
+
+
+def test_each_collection_is_told_apart() -> None:
+    other = replace(case(9, 4, 8), group="nab filled", series="nab/x")
+    found = report([case(5, 4, 8), case(6, 4, 8), other])
+    shares = {one["collection"]: one["growing"]["inside"] for one in found["collections"]}
+    assert shares == {"m4": 1, "nab": 0}
+    assert {one["errors"][0]["num_answers"] for one in found["collections"]} == {1, 2}
 
 
 def test_a_limit_that_was_never_reached_is_no_truth_but_can_be_overdue() -> None:

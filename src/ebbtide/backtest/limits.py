@@ -51,6 +51,11 @@ class Case:
     naive: tuple[float | None, ...]
 
     @property
+    def collection(self) -> str:
+        """Where its series comes from."""
+        return self.series.partition("/")[0]
+
+    @property
     def is_before(self) -> bool:
         """Whether the limit was reached before ``days_low``."""
         low = self.projection.days_low
@@ -127,6 +132,10 @@ def report(cases: Sequence[Case]) -> dict[str, Any]:
         "growing": headline,
         "stable": _stable(cases),
         "num_insufficient": _num(cases, Status.INSUFFICIENT_DATA),
+        "collections": [
+            {"collection": name, "growing": _growing(part), "errors": _errors(part)}
+            for name, part in _by_collection(cases)
+        ],
         "inside_of_all_reached": _share([case.is_inside for case in _reached(cases)]),
         "groups": [
             {"group": group, "growing": _growing(part), "stable": _stable(part)}
@@ -134,6 +143,12 @@ def report(cases: Sequence[Case]) -> dict[str, Any]:
         ],
         "errors": _errors(cases),
     }
+
+
+def _by_collection(cases: Sequence[Case]) -> Iterator[tuple[str, list[Case]]]:
+    """The cases of each collection, levels and filled ones together."""
+    for name in sorted({case.collection for case in cases}):
+        yield name, [case for case in cases if case.collection == name]
 
 
 def _growing(cases: Sequence[Case]) -> dict[str, Any]:

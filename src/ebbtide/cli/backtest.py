@@ -87,6 +87,13 @@ def _tell(found: dict[str, Any]) -> None:
         f"(95 % of draws: {between}; goal {low} to {high}: "
         f"{'met' if found['is_goal_met'] else 'MISSED'})."
     )
+    for one in found["collections"]:
+        mine = one["growing"]
+        between = " to ".join(str(_pct(end)) for end in mine["inside_95"] or ())
+        console.print(
+            f"{one['collection']} alone: {_pct(mine['inside'])} of {mine['num_reached']:,} "
+            f"(95 % of draws: {between})."
+        )
     console.print(
         f"Of all limits that were reached, named or not: {_pct(found['inside_of_all_reached'])}. "
         f"Stable, and reached before days_low: {_pct(stable['before'])} (10 % would be right)."
@@ -113,16 +120,21 @@ def _tell(found: dict[str, Any]) -> None:
     )  # fmt: skip
     console.print()
     print_table(
-        ("estimator", "answers", "median error", "of the truth", "within 20 %"),
+        ("series", "estimator", "answers", "median error", "of the truth", "within 20 %"),
         [
             (
+                name,
                 one["estimator"],
                 one["num_answers"],
                 None if one["median_error_days"] is None else f"{one['median_error_days']:.2f} d",
                 _pct(one["median_error_share"]),
                 _pct(one["near"]),
             )
-            for one in found["errors"]
+            for name, errors in (
+                ("all", found["errors"]),
+                *((part["collection"], part["errors"]) for part in found["collections"]),
+            )
+            for one in errors
         ],
     )
 
