@@ -41,9 +41,13 @@ SELECT tenant_id,
        SUM(CASE WHEN event_type <> 'API_CALL_RECEIVED' THEN cost_usd END) AS cost_usd,
        SUM(CASE WHEN event_type = 'API_CALL_RECEIVED' THEN num ELSE 0 END) AS num_calls,
        SUM(num) AS num,
-       CASE WHEN last_at > :cut THEN 1 ELSE 0 END AS is_after
-FROM {relation} AS counted
-GROUP BY tenant_id, CASE WHEN last_at > :cut THEN 1 ELSE 0 END
+       is_after
+FROM (
+    SELECT tenant_id, event_type, num, cost_usd,
+           CASE WHEN last_at > :cut THEN 1 ELSE 0 END AS is_after
+    FROM {relation} AS counted
+) AS parted
+GROUP BY tenant_id, is_after
 """
 _EACH = """
 SELECT tenant_id, timestamp, event_type, cost_usd FROM {relation} AS leaving ORDER BY timestamp
