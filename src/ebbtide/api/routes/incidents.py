@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -239,14 +240,22 @@ def get_incident(
 ) -> show.IncidentStory:
     """Its cause, the events and the cost of its call, and others like it."""
     until = as_of or house.clock()
-    event = _find(house, key, incident_id, tenant_id, until, known_at)
-    incident = _incident(event)
     reader_ = _reader(house, until, known_at)
-    recent = reader_.incidents(until - 30 * _DAY, [incident.tenant_id])
-    like = [one for one in recent if _is_like(one, incident)]
-    causes = reader_.attributions([incident, *like[: -_NUM_SIMILAR - 1 : -1]])
-    cells = reader_.heatmap_cells(until - 30 * _DAY)
-    same = (incident.model, incident.policy_id, incident.policy_version)
+    # Both read a month or more, so one is asked beside the other.
+    with ThreadPoolExecutor(1, thread_name_prefix="ebbtide-incident") as beside:
+        cells = None
+        if key.tenant_id is None:
+            cells = beside.submit(reader_.heatmap_cells, until - 30 * _DAY)
+        event = _find(house, key, incident_id, tenant_id, until, known_at)
+        incident = _incident(event)
+        recent = reader_.incidents(until - 30 * _DAY, [incident.tenant_id])
+        like = [one for one in recent if _is_like(one, incident)]
+        causes = reader_.attributions([incident, *like[: -_NUM_SIMILAR - 1 : -1]])
+        num_alike = len(like)
+        if cells is not None:
+            same = (incident.model, incident.policy_id, incident.policy_version)
+            num_of_all = sum(num for cell, num in cells.result() if cell == same)
+            num_alike = max(len(like), num_of_all - 1)
     call = _call_of(house, event, incident, until, known_at)
     costs = [one.cost_usd for one in call if one.cost_usd is not None]
     return show.IncidentStory(
@@ -255,11 +264,7 @@ def get_incident(
         call=[to_json(one) for one in call],
         cost_usd=float(round(sum(costs, Decimal(0)), 6)) if costs else None,
         num_similar_30d=len(like),
-        num_similar_all_tenants_30d=max(
-            len(like), sum(num for cell, num in cells if cell == same) - 1
-        )
-        if key.tenant_id is None
-        else len(like),
+        num_similar_all_tenants_30d=num_alike,
         similar=[
             show.incident_shown(one, causes[one.tenant_id, one.event_uuid])
             for one in like[: -_NUM_SIMILAR - 1 : -1]
