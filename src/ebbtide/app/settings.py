@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     jobs_every: str | None = Field(
         None,
         description="Period of every job, such as 5m, 15m or 1h; it divides a day. Default: what "
-        "schedules.toml says, 5m or 15m.",
+        "schedules.toml says, from 1m for alerts to 1h for the brief.",
     )
     probe_postgres_url: SecretStr | None = Field(
         None,
