@@ -21,10 +21,10 @@ from ebbtide.store.events.base import EventStore
 
 HOURS_MAX = 70 * 24  # kept: two windows of 31 days, and some older moments that were asked for
 
-# What tells one hour's incidents from another set of them.
+# What tells one hour's incidents from another set of them: events that come or go change how many
+# there are, and those that come after others went are received later.
 _MARKS = """
-SELECT hour_end, SUM(num) AS num, MIN(first_at) AS first_at, MAX(last_at) AS last_at,
-       MAX(last_received_at) AS last_received_at
+SELECT hour_end, SUM(num) AS num, MAX(last_received_at) AS last_received_at
 FROM event_rollup
 WHERE event_type = 'INCIDENT_CREATED' AND hour_end > :since AND hour_end <= :until
 GROUP BY hour_end
