@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -75,16 +75,16 @@ def by_rules(incident: Incident, rule: AttributionRule) -> Attribution | None:
 
 def attribute(
     incidents: Iterable[Incident],
-    causes: Iterable[tuple[str, datetime, str]],
+    causes: Callable[[Collection[Incident]], Iterable[tuple[str, datetime, str]]],
     rule: AttributionRule,
 ) -> dict[tuple[str, str], Attribution]:
     """The cause of each incident, by ``(tenant_id, event_uuid)``.
 
     Args:
         incidents: those asked about.
-        causes: ``(tenant_id, moment, cause)`` of all incidents of the tenants concerned that a
-            rule matches, from ``share_days`` before the earliest unmatched one on; only needed
-            where no rule matches.
+        causes: for incidents that no rule matches ``(tenant_id, moment, cause)`` of all incidents
+            of their tenants that a rule does match, from ``share_days`` before the earliest one
+            on. Called only when there are some.
     """
     found: dict[tuple[str, str], Attribution | None] = {}
     unmatched = []
@@ -95,7 +95,7 @@ def attribute(
             unmatched.append(one)
     by_tenant: dict[str, list[tuple[datetime, str]]] = {}
     if unmatched:
-        for tenant_id, at, cause in causes:
+        for tenant_id, at, cause in causes(unmatched):
             by_tenant.setdefault(tenant_id, []).append((at, cause))
     for one in unmatched:
         start = one.at - timedelta(days=rule.share_days)

@@ -21,6 +21,8 @@ from ebbtide.store.events.base import EventStore
 
 HOURS_MAX = 70 * 24  # kept: two windows of 31 days, and some older moments that were asked for
 
+NAMED_MAX = 20  # of part of an hour: to name more customers costs more than to read all of them
+
 # What tells one hour's incidents from another set of them: events that come or go change how many
 # there are, and those that come after others went are received later.
 _MARKS = """
@@ -127,7 +129,7 @@ class CauseMemory:
             self._events,
             known_at=known_at,
             since=since,
-            tenants=None if tenants is None else sorted(tenants),
+            tenants=None if tenants is None or len(tenants) > NAMED_MAX else sorted(tenants),
         )
         rule = self._catalog.signals.attribution
         found = []

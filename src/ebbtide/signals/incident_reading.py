@@ -16,7 +16,7 @@ from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import MICROSECOND, floor_hour
 from ebbtide.metrics.compute import MetricTable, compute_metric, compute_metric_arrow
-from ebbtide.signals.attribution import Attribution, Incident, attribute, by_rules, correct
+from ebbtide.signals.attribution import Attribution, Incident, attribute, correct
 from ebbtide.signals.cause_memory import Cause, CauseMemory
 from ebbtide.signals.regressions import (
     Calls,
@@ -126,12 +126,12 @@ class IncidentReader:
     def attributions(self, incidents: Collection[Incident]) -> dict[tuple[str, str], Attribution]:
         """The cause of each, corrections included, by ``(tenant_id, event_uuid)``."""
         rule = self._catalog.signals.attribution
-        unmatched = [one for one in incidents if by_rules(one, rule) is None]
-        causes: list[Cause] = []
-        if unmatched:
+
+        def causes(unmatched: Collection[Incident]) -> list[Cause]:
             start = min(one.at for one in unmatched) - timedelta(days=rule.share_days)
             tenants = {one.tenant_id for one in unmatched}
-            causes = self._memory.causes(start, self._as_of, tenants, self._known_at)
+            return self._memory.causes(start, self._as_of, tenants, self._known_at)
+
         found = attribute(incidents, causes, rule)
         corrections = self._state.attributions.effective(self._known_at)
         if corrections:
