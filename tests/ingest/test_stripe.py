@@ -105,6 +105,8 @@ def test_a_subscription_that_begins_is_a_start_with_plan_and_price() -> None:
         ("updated", {"status": "past_due"}, {"status": "active"}, ["BILLING_UPDATED"]),
         ("updated", {}, {"items": {"data": []}}, ["SUBSCRIPTION_STARTED"]),
         ("updated", {"status": "unpaid"}, {"quantity": 2}, ["BILLING_UPDATED"]),
+        ("updated", {}, {"status": []}, ["BILLING_UPDATED"]),
+        ("updated", {}, {"status": {}}, ["BILLING_UPDATED"]),
         ("updated", {}, {"metadata": {}}, ["BILLING_UPDATED"]),
         ("paused", {"status": "paused"}, None, ["BILLING_UPDATED"]),
         ("deleted", {"status": "canceled"}, None, ["SUBSCRIPTION_CANCELLED"]),

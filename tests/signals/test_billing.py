@@ -80,9 +80,14 @@ def test_two_states_of_one_second_go_by_the_life_of_a_subscription() -> None:
     assert not only(stripe(CANCELLED, 9, "canceled"), stripe(STARTED, 9, "active")).is_paid
 
 
-def test_the_newest_event_says_whose_it_is() -> None:
-    found = only(stripe(STARTED, 9, "active", tenant="cus_1"), stripe(UPDATED, 3, "active"))
-    assert found.tenant_id == "acme" and days(found) == [(9, 0)]
+def test_one_that_moves_counts_at_both_until_the_first_is_ended() -> None:
+    first = stripe(STARTED, 9, "active", tenant="cus_1")
+    moved = stripe(UPDATED, 3, "active")
+    ended = said(CANCELLED, 3, tenant="cus_1")
+    standing = {one.tenant_id: one.is_paid for one in subscriptions_of([first, moved], NOW)}
+    assert standing == {"cus_1": True, "acme": True}
+    standing = {one.tenant_id: one.is_paid for one in subscriptions_of([first, moved, ended], NOW)}
+    assert standing == {"cus_1": False, "acme": True}
 
 
 def test_two_subscriptions_of_a_tenant_stand_side_by_side() -> None:
@@ -90,6 +95,14 @@ def test_two_subscriptions_of_a_tenant_stand_side_by_side() -> None:
     ended = stripe(CANCELLED, 10, "canceled")
     found = subscriptions_of([stripe(STARTED, 90, "active"), other, ended], NOW)
     assert {one.subscription_id: one.is_paid for one in found} == {"sub_1": False, "sub_2": True}
+
+
+def test_one_tenant_cannot_end_what_another_pays_for() -> None:
+    ours = stripe(STARTED, 40, "active")
+    forged = stripe(CANCELLED, 1, "canceled", tenant="mallory")
+    found = {one.tenant_id: one for one in subscriptions_of([ours, forged], NOW)}
+    assert found["acme"].is_paid
+    assert not found["mallory"].is_paid and found["mallory"].stretches == only(forged).stretches
 
 
 def test_a_cancellation_by_hand_ends_all_of_them() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -156,6 +157,20 @@ def test_a_fault_of_our_own_is_not_called_unavailable(path: Path) -> None:
     store = migrated(path)
     with pytest.raises(sa.exc.OperationalError), store._database.read() as connection:
         connection.exec_driver_sql("SELECT * FROM no_such_table")
+    store.close()
+
+
+def test_a_reader_that_holds_the_log_is_told_of_and_the_same_again_forgets(path: Path) -> None:
+    store = SQLiteStateStore(path, busy_timeout_s=0.05)
+    store.migrate()
+    store.tenants.put("acme", [Fact("name", "canary-in-a-name", AT, Origin.API)], AT)
+    with closing(sqlite3.connect(path)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT COUNT(*) FROM tenants").fetchall()
+        with pytest.raises(StoreUnavailable, match="another program reads"):
+            store.erase_tenant("acme", AT)
+    store.erase_tenant("acme", AT)
+    assert not any(b"canary" in file.read_bytes() for file in path.parent.iterdir())
     store.close()
 
 

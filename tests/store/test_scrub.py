@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
+from ebbtide.domain.errors import StorageFull
 from ebbtide.domain.event import Event, Outcome
 from ebbtide.store.events import scrub
 from ebbtide.store.events.base import to_batch
@@ -124,6 +126,27 @@ def test_an_erasure_during_the_work_begins_it_anew(
     store.maintain()
     assert holds(file, f"{CANARY}-late")
     store.erase_tenant(CANARY)
+    scrubbed(store)
+    assert not holds(file, CANARY)
+    store.close()
+
+
+def test_an_erasure_that_fails_after_its_commit_still_leaves_no_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "events.duckdb"
+    store = opened(file)
+    store.append(to_batch(mixed(0, 60)))
+
+    def disk_is_full() -> None:
+        raise duckdb.IOException("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_fold", disk_is_full)
+        with pytest.raises(StorageFull):
+            store.erase_tenant(CANARY)
+    assert store.query("SELECT COUNT(*) FROM events") == [(40,)]
+    assert store.erase_tenant(CANARY) == 0  # the caller's retry finds nothing left to erase
     scrubbed(store)
     assert not holds(file, CANARY)
     store.close()

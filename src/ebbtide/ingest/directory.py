@@ -32,7 +32,8 @@ class Directory:
         self._canonical: dict[str, str] = {}  # spelling as sent -> spelling in the store
         self._erased: dict[str, datetime] = state.tenants.erasures()
         self._lock = threading.Lock()
-        self._is_alone = state.engine == "sqlite"  # its file belongs to one process
+        #: Whether no other process can use the same state store: its file belongs to one.
+        self.is_alone = state.engine == "sqlite"
         self._heard_at = monotonic()
         #: Held by whoever needs that no tenant is erased for a while, and by erasures themselves.
         self.steady = threading.Lock()
@@ -116,7 +117,7 @@ class Directory:
 
         When the state store cannot answer, nothing can be erased through it either.
         """
-        if self._is_alone or monotonic() - self._heard_at < HEAR_EVERY_S:
+        if self.is_alone or monotonic() - self._heard_at < HEAR_EVERY_S:
             return
         with suppress(StoreUnavailable):
             erased = self._state.tenants.erasures()

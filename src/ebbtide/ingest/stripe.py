@@ -139,7 +139,7 @@ def _type_of(change: str, status: str, before: Mapping[str, Any]) -> str:
         return "SUBSCRIPTION_CANCELLED"
     if status in PAYING:
         was = before.get("status")
-        if change == "created" or (was is not None and was not in PAYING):
+        if change == "created" or (isinstance(was, str) and was not in PAYING):
             return "SUBSCRIPTION_STARTED"
         if change == "updated" and not _PRICED_BY.isdisjoint(before):
             return "SUBSCRIPTION_STARTED"

@@ -123,9 +123,10 @@ class Subscribed:
 def subscriptions_of(events: Iterable[BillingEvent], as_of: datetime) -> list[Subscribed]:
     """Every subscription as it stands at a moment.
 
-    Events that name a subscription are that one's, whoever they were sent for; the newest one
-    says whose it is. Those that name none speak of the tenant's only one, and a cancellation
-    among them ends all that the tenant has.
+    Events that name a subscription are that one's, of the tenant that they were sent for: the
+    same number at two tenants is two subscriptions, or one customer's key could end another's.
+    Events that name none speak of the tenant's only one, and a cancellation among them ends all
+    that the tenant has.
 
     Args:
         events: all up to the moment, in any order.
@@ -133,18 +134,17 @@ def subscriptions_of(events: Iterable[BillingEvent], as_of: datetime) -> list[Su
     Returns:
         In no particular order; empty without events.
     """
-    named: dict[str, list[BillingEvent]] = {}
+    named: dict[tuple[str, str], list[BillingEvent]] = {}
     own: dict[str, list[BillingEvent]] = {}
     for event in events:
         if event.subscription_id is not None:
-            named.setdefault(event.subscription_id, []).append(event)
+            named.setdefault((event.tenant_id, event.subscription_id), []).append(event)
         else:
             own.setdefault(event.tenant_id, []).append(event)
     found = []
-    for theirs in named.values():
+    for (tenant_id, _), theirs in named.items():
         if not _tells_state(theirs):
             continue
-        tenant_id = max(theirs, key=_order).tenant_id
         ends = [one for one in own.get(tenant_id, ()) if one.event_type == CANCELLED]
         found.append(_follow(sorted([*theirs, *ends], key=_order), tenant_id, as_of))
     with_named = {one.tenant_id for one in found}

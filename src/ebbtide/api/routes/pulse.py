@@ -79,6 +79,7 @@ def put_thresholds(
     body: ThresholdEdits, house: House, key: Annotated[ApiKey, Depends(admin)]
 ) -> ThresholdList:
     """Change some, all or none; past pulses asked with ``known_at`` keep those of their time."""
+    _for_all_tenants(key)
     shelf, defaults = house.state.thresholds, house.catalog.signals.pulse.thresholds
     standing = {one.name: one for one in shelf.effective(defaults)}
     names = [edit.name for edit in body.thresholds]

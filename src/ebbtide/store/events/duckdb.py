@@ -374,13 +374,16 @@ class DuckDBEventStore(EventStore):
                 except BaseException:
                     _rollback(self._con)
                     raise
+                # Whatever fails from here on, the bytes have to go.
+                self._scrub_due = is_scrub_due(self._con)
                 # A deleted row is only marked; this writes the others anew.
                 self._fold()
                 self._refold()
                 self._con.execute("CHECKPOINT")  # so that the log does not keep what was erased
-                self._scrub_due = self._scrub_due or gone > 0
             except duckdb.Error as error:
-                raise _translate(error, "cannot erase") from error
+                fault = _translate(error, "cannot erase")
+                self._recover(error)
+                raise fault from error
             return gone
 
     # -- upkeep ----------------------------------------------------------------------------

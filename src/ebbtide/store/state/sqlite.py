@@ -96,10 +96,20 @@ class SQLiteDatabase(Database):
         return datetime.fromisoformat(str(text))
 
     def forget_traces(self) -> None:
-        """Move the write-ahead log into the file and empty it."""
+        """Move the write-ahead log into the file and empty it.
+
+        Raises:
+            StoreUnavailable: another program reads the file and holds the log; the same again
+                later does it.
+        """
         # Outside of any transaction: a checkpoint inside one is refused.
         with self._in_our_words(), closing(self.engine.raw_connection()) as connection:
-            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, *_ = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise StoreUnavailable(
+                "another program reads the state store, so its log still holds what was erased; "
+                "erase again when that program is done"
+            )
 
     def _on_connect(self, connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, also before DDL
