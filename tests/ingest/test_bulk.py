@@ -23,7 +23,7 @@ from ebbtide.domain.event import Event, Outcome
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.quarantine import QuarantineEntry
 from ebbtide.domain.tenant import Fact, Origin, Sighting
-from ebbtide.ingest import bulk
+from ebbtide.ingest import bulk, plain_metadata
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader, BulkOutcome
 from ebbtide.ingest.directory import Directory
@@ -434,6 +434,33 @@ def test_no_depth_of_metadata_ends_the_process() -> None:
     assert [row["metadata"] for row in rows] == [texts[0], texts[3]]
     assert {entry.reason for entry in held} <= {"too_deep", "invalid_metadata"}
     assert len(held) == 4
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["null", '{"a":1}null', '{"a":1} null', '{"a":1}\nnull', 'null{"a":1}', '{"a":null}null{}'],
+)
+def test_a_null_that_is_no_member_never_comes_to_the_reader_that_it_breaks(
+    odd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes where it must not, which ends the process now or later, or not at all."""
+    asked: list[bytes] = []
+    parsed = plain_metadata._parsed
+
+    def noted(lines: bytes, *rest: pa.Schema) -> pa.Table | None:
+        asked.append(lines)
+        return parsed(lines, *rest)
+
+    monkeypatch.setattr(plain_metadata, "_parsed", noted)
+    usual = [f'{{"source":"s{i}"}}' for i in range(6)]
+    table = plain_table(6).drop_columns(["metadata.note"])
+    texts = [odd if i % 3 == 1 else text for i, text in enumerate(usual)]
+    _, held, outcome = load_apart(table.append_column("metadata", pa.array(texts)))
+    assert outcome.counts[Outcome.STORED] == 4
+    assert all(entry.reason.startswith("invalid_metadata") for entry in held)
+    assert not any(odd.encode() in lines for lines in asked)
+    load_apart(table.append_column("metadata", pa.array(usual)))
+    assert any(usual[1].encode() in lines for lines in asked)
 
 
 def test_usual_rows_never_go_through_the_validator() -> None:

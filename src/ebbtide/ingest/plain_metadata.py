@@ -36,6 +36,8 @@ Codes = npt.NDArray[np.int32]
 
 _text = pa.string()
 _INT32 = np.iinfo(np.int32)
+# Within compact JSON a null stands behind one of these; elsewhere the text is not compact.
+_BARE_NULL = r"(^|[^:,\[])null"
 _ESCAPED = r'["\\\x00-\x1f]'  # what JSON text cannot hold as it is
 _WRITABLE = (pa.string(), pa.int64(), pa.float64(), pa.bool_())
 _FEW_DISTINCT = 4  # with fewer distinct texts than a row in so many, each is read by itself
@@ -356,6 +358,10 @@ def _read_as_columns(texts: pa.Array, rule: TypeRules) -> PlainMetadata | None:
     A text that comes out letter by letter as it was is the canonical text of exactly the values
     in the columns: no key stood twice, no number lost a digit, nothing was left out.
     """
+    # A null that is no member, alone or behind an object, makes the reader write where it must
+    # not: that ends the process too, or what is in its memory.
+    if _has(texts, "null") and pc.any(pc.match_substring_regex(texts, _BARE_NULL)).as_py():
+        return None
     # Its parser goes as deep as it is led, and past the end of the stack: that ends the process.
     opened = pc.add(pc.count_substring(texts, "{"), pc.count_substring(texts, "["))
     if pc.max(opened).as_py() > DEPTH_MAX:
@@ -378,6 +384,10 @@ def _read_as_columns(texts: pa.Array, rule: TypeRules) -> PlainMetadata | None:
         work.promoted(),
         np.zeros(len(texts), np.bool_) if cost is None else ~is_null(cost),
     )
+
+
+def _has(texts: pa.Array, part: str) -> bool:
+    return bool(pc.any(pc.match_substring(texts, part)).as_py())
 
 
 def _parsed(lines: bytes, schema: pa.Schema | None = None) -> pa.Table | None:
