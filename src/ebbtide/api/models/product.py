@@ -146,7 +146,7 @@ class TenantNames(ProductAnswer):
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"formula": "funnel/1"} | _MOMENT | {"tenants": ["acme", "beta"], "total": 2}
+                {"formula": "funnel/1"} | _MOMENT | {"tenants": ["acme", "bolt"], "total": 2}
             ]
         },
     )
