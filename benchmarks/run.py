@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -165,6 +166,7 @@ def main() -> int:
         if "import" in wanted or "large" in wanted:
             print(f"writing a history of {num_large:,} events ...", flush=True)
             file = write_history(work / "history.parquet", num_events=num_large)
+            os.sync()  # or the disk would still be busy with the input while it is read
             folder = work / "large"
             part("import_duckdb", lambda: run_import(work, file, num_large, folder))
             if "large" in wanted:
