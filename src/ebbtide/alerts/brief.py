@@ -70,7 +70,7 @@ def write_brief(
         recorded = _recorded(events, as_of, known_at)
         infra = read_infra(state, events, as_of, as_of, known_at)
     except StoreUnavailable:
-        pass  # its lines say so
+        pass  # each line that needs one of these says that it is not known
     word = pulse.verdict.state.value
     lines = [
         f"{word.replace('_', ' ')} as of {as_of:%Y-%m-%d %H:%M} UTC",

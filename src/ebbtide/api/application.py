@@ -204,9 +204,10 @@ class Application(FastAPI):
         else:
             try:
                 await super().__call__(scope, receive, send_with_headers)
+            # Whatever it is: the framework raises again what `problems.on_fault` has answered with
+            # an id and logged with its trace, and the server library would log it a second time.
+            # Nothing else stops here.
             except Exception:
-                # The framework raises again what it has answered, and the server library would
-                # log it a second time.
                 if not problems.is_answered(scope):
                     raise
 

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from ebbtide.api.auth import authorize
 from ebbtide.api.services import Services, services_of
+from ebbtide.domain.errors import Forbidden
 from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.domain.keys import ApiKey, Scope
 from ebbtide.domain.time import EPOCH, parse_instant
@@ -46,6 +47,16 @@ def intervener(request: Request) -> ApiKey:
 def job_runner(request: Request) -> ApiKey:
     """A caller who may run jobs."""
     return authorize(services_of(request).authenticator, request, Scope.JOBS_RUN)
+
+
+def check_unbound(key: ApiKey) -> None:
+    """Let a key through that may see all tenants.
+
+    Raises:
+        Forbidden: it is bound to one, and the answer would be about the others too.
+    """
+    if key.tenant_id is not None:
+        raise Forbidden("this is about all tenants; this key is bound to one")
 
 
 def _asked(value: object) -> object:

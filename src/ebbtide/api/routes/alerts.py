@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from ebbtide.alerts.channels import Wanted, make_channel, trial_message
-from ebbtide.api.dependencies import admin, intervener, reader, services
+from ebbtide.api.dependencies import admin, check_unbound, intervener, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.alerts import (
     Acknowledged,
@@ -35,7 +35,7 @@ from ebbtide.domain.alert import (
     ChannelKind,
     DeliveryStatus,
 )
-from ebbtide.domain.errors import Forbidden, NotFound, Unprocessable, WrongState
+from ebbtide.domain.errors import NotFound, Unprocessable, WrongState
 from ebbtide.domain.keys import ApiKey
 
 router = APIRouter(tags=["alerts"], route_class=JsonRoute)
@@ -49,7 +49,7 @@ BY_HAND = "switched_off"
 @router.get("/ops/alerts", summary="Every rule that is not simply well")
 def list_alerts(house: House, key: Reader, status: AlertStatus | None = None) -> AlertStateList:
     """As the newest run of ``send-alerts`` left them, the worst first."""
-    _for_all_tenants(key)
+    check_unbound(key)
     states = house.state.alerts.list()
     states.sort(key=lambda one: (-WEIGHT[one.status], one.rule))
     return AlertStateList(
@@ -96,7 +96,7 @@ def list_deliveries(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DeliveryPage:
     """Newest first; each ends delivered or dead."""
-    _for_all_tenants(key)
+    check_unbound(key)
     rows = house.state.outbox.list_newest(
         status=status, channel_id=channel_id, before=cursor, limit=limit + 1
     )
@@ -109,14 +109,14 @@ def list_deliveries(
 @router.get("/ops/channels", summary="Where alerts are sent")
 def list_channels(house: House, key: Admin) -> ChannelList:
     """All of them, by name."""
-    _for_all_tenants(key)
+    check_unbound(key)
     return ChannelList(items=[_shown(house, one) for one in house.state.outbox.channels()])
 
 
 @router.post("/ops/channels", summary="Make a channel", status_code=201)
 def add_channel(body: ChannelBody, house: House, key: Admin) -> ChannelShown:
     """The first channel of all is told with the next run what is not well already."""
-    _for_all_tenants(key)
+    check_unbound(key)
     said = Wanted(
         body.name,
         body.kind,
@@ -135,7 +135,7 @@ def add_channel(body: ChannelBody, house: House, key: Admin) -> ChannelShown:
 @router.put("/ops/channels/{channel_id}", summary="Switch a channel on or off")
 def switch_channel(channel_id: str, body: ChannelSwitch, house: House, key: Admin) -> ChannelShown:
     """What waits for one that is switched off is given up."""
-    _for_all_tenants(key)
+    check_unbound(key)
     reason = None if body.is_enabled else BY_HAND
     return _shown(house, house.state.outbox.switch(channel_id, reason, house.clock()))
 
@@ -143,7 +143,7 @@ def switch_channel(channel_id: str, body: ChannelSwitch, house: House, key: Admi
 @router.delete("/ops/channels/{channel_id}", summary="Delete a channel")
 def delete_channel(channel_id: str, house: House, key: Admin) -> dict[str, bool]:
     """What waits for it is given up."""
-    _for_all_tenants(key)
+    check_unbound(key)
     house.state.outbox.remove_channel(channel_id, house.clock())
     return {"deleted": True}
 
@@ -151,7 +151,7 @@ def delete_channel(channel_id: str, house: House, key: Admin) -> dict[str, bool]
 @router.post("/ops/channels/{channel_id}/test", summary="Send a test")
 def test_channel(channel_id: str, house: House, key: Admin) -> DeliveryShown:
     """Make one attempt now and say how it ended; what the receiver said is not shown."""
-    _for_all_tenants(key)
+    check_unbound(key)
     outbox = house.state.outbox
     channel = next((one for one in outbox.channels() if one.channel_id == channel_id), None)
     if channel is None:
@@ -171,10 +171,5 @@ def _shown(house: Services, channel: Channel) -> ChannelShown:
 def _change(
     house: Services, key: ApiKey, alert_id: str, step: Callable[[AlertState], AlertState]
 ) -> AlertStateShown:
-    _for_all_tenants(key)
+    check_unbound(key)
     return state_shown(house.state.alerts.change(alert_id, step))
-
-
-def _for_all_tenants(key: ApiKey) -> None:
-    if key.tenant_id is not None:
-        raise Forbidden("alerts are of all tenants; this key is bound to one")

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from ebbtide.api.dependencies import Instant, job_runner, services
+from ebbtide.api.dependencies import Instant, check_unbound, job_runner, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.backfill import MomentFilled
 from ebbtide.api.models.jobs import FailedTenant
 from ebbtide.api.services import Services
-from ebbtide.domain.errors import Forbidden, Unprocessable
+from ebbtide.domain.errors import Unprocessable
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.time import format_instant
 from ebbtide.jobs.backfill import fill_moment
@@ -31,8 +31,7 @@ def backfill(
     What is current stays as it is. Doing it again adds nothing, unless events of that time have
     come since.
     """
-    if key.tenant_id is not None:
-        raise Forbidden("a backfill is about all tenants; this key is bound to one")
+    check_unbound(key)
     now = house.clock()
     if as_of is None or as_of > now:
         raise Unprocessable(f"as_of must name a moment up to now, {format_instant(now)}")

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from ebbtide.alerts.brief import write_brief
-from ebbtide.api.dependencies import reader, services
+from ebbtide.api.dependencies import check_unbound, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.routes.customers import AsOf, KnownAt
 from ebbtide.api.services import Services
-from ebbtide.domain.errors import Forbidden
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.time import format_instant
 
@@ -39,8 +38,7 @@ def get_brief(
     known_at: KnownAt = None,
 ) -> BriefShown:
     """What the daily mail says; computed for exactly this moment."""
-    if key.tenant_id is not None:
-        raise Forbidden("the brief is of all tenants; this key is bound to one")
+    check_unbound(key)
     now = house.clock()
     at = as_of or known_at or now
     brief = write_brief(house.catalog, house.events, house.state, house.customers, at, known_at)

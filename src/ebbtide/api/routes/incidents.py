@@ -12,12 +12,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from ebbtide.api.dependencies import Instant, admin, reader, services
+from ebbtide.api.dependencies import Instant, admin, check_unbound, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models import incidents as show
 from ebbtide.api.services import Services
 from ebbtide.catalog.incidents import ATTRIBUTIONS
-from ebbtide.domain.errors import Forbidden, NotFound, Unprocessable
+from ebbtide.domain.errors import NotFound, Unprocessable
 from ebbtide.domain.event import Event
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.keys import ApiKey
@@ -69,7 +69,7 @@ def get_heatmap(
 
     What an incident does not say is a row of its own, null.
     """
-    _for_all_tenants(key)
+    check_unbound(key)
     start, until = _window(house, since, hours, as_of)
     return show.heatmap(_reader(house, until, known_at).heatmap(start), start, until)
 
@@ -79,7 +79,7 @@ def get_patterns(
     house: House, key: Reader, as_of: AsOf = None, known_at: KnownAt = None
 ) -> show.PatternList:
     """Blocks, failed calls, limits and freezes: 24 hours against the mean day of 7."""
-    _for_all_tenants(key)
+    check_unbound(key)
     until = as_of or house.clock()
     patterns = []
     for one in _reader(house, until, known_at).patterns():
@@ -100,7 +100,7 @@ def get_regressions(
     house: House, key: Reader, as_of: AsOf = None, known_at: KnownAt = None
 ) -> show.RegressionList:
     """Each version first seen within 7 days against the one before it, on the same tenants."""
-    _for_all_tenants(key)
+    check_unbound(key)
     until = as_of or house.clock()
     reader_ = _reader(house, until, known_at)
     found, compared = reader_.regressions()
@@ -124,7 +124,7 @@ def get_attribution(
     limit: Limit = 50,
 ) -> show.AttributionList:
     """Every incident has one of six causes; those that no rule found stand in the queue."""
-    _for_all_tenants(key)
+    check_unbound(key)
     start, until = _window(house, since, hours, as_of)
     reader_ = _reader(house, until, known_at)
     incidents = reader_.incidents(start)
@@ -359,8 +359,3 @@ def _window(
 
 def _reader(house: Services, as_of: datetime, known_at: datetime | None) -> IncidentReader:
     return IncidentReader(house.catalog, house.events, house.state, as_of, known_at, house.causes)
-
-
-def _for_all_tenants(key: ApiKey) -> None:
-    if key.tenant_id is not None:
-        raise Forbidden("this is about all tenants; this key is bound to one")

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from ebbtide.api.dependencies import Instant, reader, services, writer
+from ebbtide.api.dependencies import Instant, check_unbound, reader, services, writer
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.infra import Gauges, GaugesKept, InfraShown, infra_shown
 from ebbtide.api.services import Services
-from ebbtide.domain.errors import Forbidden, Unprocessable
+from ebbtide.domain.errors import Unprocessable
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.resource import Origin, ResourceSample
 from ebbtide.limits.infra import read_infra
@@ -40,7 +40,7 @@ def get_infra(
     A probe that could not look makes its resources ``unavailable``, with the reason; they have no
     numbers then. How probes fare is told for now only: for a past moment ``probes`` is empty.
     """
-    _for_all_tenants(key)
+    check_unbound(key)
     now = house.clock()
     for name, moment in (("as_of", as_of), ("known_at", known_at)):
         if moment is not None and moment > now:
@@ -55,7 +55,7 @@ def post_gauges(body: Gauges, house: House, key: Annotated[ApiKey, Depends(write
     A resource has one sample at a moment: the same request twice is kept once. Projections come
     with the next run of the job ``sample-resources``.
     """
-    _for_all_tenants(key)
+    check_unbound(key)
     now = house.clock()
     samples = []
     for number, one in enumerate(body.gauges):
@@ -74,10 +74,3 @@ def post_gauges(body: Gauges, house: House, key: Annotated[ApiKey, Depends(write
         )
     num = shelf.add(samples)
     return GaugesKept(stored=num, duplicate=len(samples) - num)
-
-
-def _for_all_tenants(key: ApiKey) -> None:
-    if key.tenant_id is not None:
-        raise Forbidden(
-            "resources are those of the whole platform; this key is bound to one tenant"
-        )

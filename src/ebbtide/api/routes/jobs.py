@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from ebbtide.api.auth import LOCAL_KEY_ID
-from ebbtide.api.dependencies import Instant, job_runner, reader, services
+from ebbtide.api.dependencies import Instant, check_unbound, job_runner, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.jobs import (
     AlertPage,
@@ -19,7 +19,7 @@ from ebbtide.api.models.jobs import (
     run_shown,
 )
 from ebbtide.api.services import Services
-from ebbtide.domain.errors import Forbidden, JobFailed, NotFound
+from ebbtide.domain.errors import JobFailed, NotFound
 from ebbtide.domain.job_run import RunStatus
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.nearest import did_you_mean
@@ -36,7 +36,7 @@ _CAME_THROUGH = (RunStatus.COMPLETED, RunStatus.PARTIAL)
 @router.get("/ops/jobs", summary="Every job, its schedule and its newest run")
 def list_jobs(house: House, key: Reader) -> JobList:
     """In the order in which they run."""
-    _for_all_tenants(key)
+    check_unbound(key)
     now = house.runner.now()
     newest = {name: house.state.runs.list_newest(job=name, limit=1) for name in house.runner.jobs}
     return JobList(
@@ -57,7 +57,7 @@ def list_runs(
     limit: Limit = 100,
 ) -> RunPage:
     """What ran when, for how many slots, and how it ended."""
-    _for_all_tenants(key)
+    check_unbound(key)
     _known(house, job)
     runs = house.state.runs.list_newest(job=job, status=status, before=cursor, limit=limit + 1)
     return RunPage(
@@ -69,7 +69,7 @@ def list_runs(
 @router.get("/ops/jobs/runs/{run_id}", summary="One run")
 def get_run(run_id: int, house: House, key: Reader) -> RunShown:
     """How it goes, or how it ended."""
-    _for_all_tenants(key)
+    check_unbound(key)
     return run_shown(house.state.runs.get(run_id))
 
 
@@ -82,7 +82,7 @@ def list_alerts(
     limit: Limit = 100,
 ) -> AlertPage:
     """Runs that failed, left tenants out, came late, or whose runner vanished."""
-    _for_all_tenants(key)
+    check_unbound(key)
     _known(house, job)
     alerts = house.state.runs.list_alerts(job=job, before=cursor, limit=limit + 1)
     return AlertPage(
@@ -106,7 +106,7 @@ def run_job(
     at a time: while one is under way the answer is 409 with its ``run_id``. A run that failed is
     answered by 500 with the reason.
     """
-    _for_all_tenants(key)
+    check_unbound(key)
     _known(house, name)
     asked_by = "command line" if key.key_id == LOCAL_KEY_ID else f"key {key.key_id}"
     run = house.runner.run_now(name, asked_by, as_of)
@@ -121,8 +121,3 @@ def _known(house: Services, job: str | None) -> None:
         raise NotFound(
             f"there is no such job; there are {', '.join(names)}{did_you_mean(job, names)}"
         )
-
-
-def _for_all_tenants(key: ApiKey) -> None:
-    if key.tenant_id is not None:
-        raise Forbidden("jobs are about all tenants; this key is bound to one")

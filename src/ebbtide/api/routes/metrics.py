@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from ebbtide import __version__
 from ebbtide.api.auth import admit
+from ebbtide.api.dependencies import check_unbound
 from ebbtide.api.services import Services, services_of
-from ebbtide.domain.errors import EbbtideError, Forbidden
+from ebbtide.domain.errors import EbbtideError
 from ebbtide.domain.job_run import AlertKind, RunStatus
 from ebbtide.domain.keys import Scope
 from ebbtide.store.state.runs import Tally
@@ -24,8 +25,7 @@ async def metrics(request: Request) -> Response:
     """The current figures in Prometheus text format."""
     services = services_of(request)
     key = await admit(services.authenticator, request, Scope.READ)
-    if key.tenant_id is not None:
-        raise Forbidden("the figures are of all tenants; this key is bound to one")
+    check_unbound(key)
     registry = CollectorRegistry()
     registry.register(_Collector(services))
     text = await run_in_threadpool(generate_latest, registry)

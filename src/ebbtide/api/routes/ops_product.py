@@ -9,11 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from ebbtide.api.any_text import allow_any_text
-from ebbtide.api.dependencies import Instant, reader, services
+from ebbtide.api.dependencies import Instant, check_unbound, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models import product as show
 from ebbtide.api.services import Services
-from ebbtide.domain.errors import Forbidden, NotFound, Unprocessable
+from ebbtide.domain.errors import NotFound, Unprocessable
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.nearest import did_you_mean
@@ -53,7 +53,7 @@ def get_stickiness(
     Staying is compared between customers of 30 days ago that had used the feature in the 30 days
     before and those that had not. It is a correlation, not a cause.
     """
-    _for_all_tenants(key)
+    check_unbound(key)
     now = house.clock()
     features = house.product.features.at(as_of or now, known_at=known_at)
     rule = house.catalog.signals.product
@@ -72,7 +72,7 @@ def list_stickiness_tenants(
     limit: Limit = LIMIT,
 ) -> show.TenantNames:
     """The customers behind one number of the comparison."""
-    _for_all_tenants(key)
+    check_unbound(key)
     rule = house.catalog.signals.product
     _one_of("feature", feature, [one.name for one in rule.features.features])
     now = house.clock()
@@ -93,7 +93,7 @@ def get_funnel(
 
     Beside the step with the lowest rate stands what it says and what to do.
     """
-    _for_all_tenants(key)
+    check_unbound(key)
     now = house.clock()
     return show.funnel_shown(
         house.product.funnel.at(as_of or now, known_at=known_at), known_at or now
@@ -112,7 +112,7 @@ def list_funnel_tenants(
     limit: Limit = LIMIT,
 ) -> show.TenantNames:
     """The customers behind one number of the funnel."""
-    _for_all_tenants(key)
+    check_unbound(key)
     rule = house.catalog.signals.product.funnel
     steps = [one.event_type for one in rule.steps]
     _one_of("step", step, steps)
@@ -175,7 +175,7 @@ def get_cohorts(
     A customer belongs to the calendar week (Monday 00:00 UTC) of its first active moment, and
     counts in every later week in which it was active.
     """
-    _for_all_tenants(key)
+    check_unbound(key)
     _one_of("activity", activity, house.product.cohorts.activities)
     now = house.clock()
     triangle = house.product.cohorts.at(
@@ -198,7 +198,7 @@ def list_cohort_tenants(
     limit: Limit = LIMIT,
 ) -> show.TenantNames:
     """The customers behind one cell of the triangle."""
-    _for_all_tenants(key)
+    check_unbound(key)
     _one_of("activity", activity, house.product.cohorts.activities)
     now = house.clock()
     until = as_of or now
@@ -230,8 +230,3 @@ def _event(
 def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
     if value not in allowed:
         raise Unprocessable(f"{name} is one of {', '.join(allowed)}{did_you_mean(value, allowed)}")
-
-
-def _for_all_tenants(key: ApiKey) -> None:
-    if key.tenant_id is not None:
-        raise Forbidden("this is about all tenants; this key is bound to one")

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from ebbtide.api.dependencies import Instant, reader, services
+from ebbtide.api.dependencies import Instant, check_unbound, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.revenue import RevenueShown, UnitPage, revenue_shown, units_shown
 from ebbtide.api.services import Services
-from ebbtide.domain.errors import Forbidden, Unprocessable
+from ebbtide.domain.errors import Unprocessable
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.nearest import did_you_mean
@@ -39,8 +39,7 @@ def get_revenue(
 
     A price that is not known in USD is in no sum, and counted beside it.
     """
-    if key.tenant_id is not None:
-        raise Forbidden("revenue is of all tenants; this key is bound to one")
+    check_unbound(key)
     found = house.revenue.revenue(as_of=as_of, known_at=known_at)
     return revenue_shown(found, house.catalog.signals.revenue.formula, house.clock())
 

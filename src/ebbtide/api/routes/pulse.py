@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from ebbtide.api.dependencies import Instant, admin, reader, services
+from ebbtide.api.dependencies import Instant, admin, check_unbound, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.pulse import (
     PulseShown,
@@ -21,7 +21,7 @@ from ebbtide.api.models.pulse import (
 )
 from ebbtide.api.services import Services
 from ebbtide.catalog.pulse import LEVELS, Threshold
-from ebbtide.domain.errors import Forbidden, Unprocessable
+from ebbtide.domain.errors import Unprocessable
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.nearest import did_you_mean
 from ebbtide.signals.pulse_reading import take_pulse
@@ -45,7 +45,7 @@ def get_pulse(
 
     It answers when a store cannot: the state is then UNKNOWN, and no number is made up.
     """
-    _for_all_tenants(key)
+    check_unbound(key)
     now = house.clock()
     pulse = take_pulse(house.catalog, house.events, house.state, as_of or now, known_at)
     titles = {one.name: one.title for one in house.catalog.signals.pulse.thresholds}
@@ -62,7 +62,7 @@ def list_thresholds(
     ] = None,
 ) -> ThresholdList:
     """As they hold, with who changed them last."""
-    _for_all_tenants(key)
+    check_unbound(key)
     # A change holds from the moment it is made, so it cannot be known later than it holds.
     at = min((one for one in (as_of, known_at) if one is not None), default=None)
     return _thresholds(house, at)
@@ -79,7 +79,7 @@ def put_thresholds(
     body: ThresholdEdits, house: House, key: Annotated[ApiKey, Depends(admin)]
 ) -> ThresholdList:
     """Change some, all or none; past pulses asked with ``known_at`` keep those of their time."""
-    _for_all_tenants(key)
+    check_unbound(key)
     shelf, defaults = house.state.thresholds, house.catalog.signals.pulse.thresholds
     standing = {one.name: one for one in shelf.effective(defaults)}
     names = [edit.name for edit in body.thresholds]
@@ -115,8 +115,3 @@ def _edited(threshold: Threshold, edit: ThresholdEdit) -> Threshold:
     if edit.is_enabled is not None:
         changed = replace(changed, is_enabled=edit.is_enabled)
     return changed
-
-
-def _for_all_tenants(key: ApiKey) -> None:
-    if key.tenant_id is not None:
-        raise Forbidden("the pulse is of all tenants; this key is bound to one")
