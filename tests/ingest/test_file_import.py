@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,6 +52,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "mappings"
 
 class Place:
     """Embedded stores with a loader, as a sink."""
+
+    table_bytes_max = file_import.SEND_BYTES
 
     def __init__(self, folder: Path) -> None:
         self.events = DuckDBEventStore(folder / "events.duckdb")
@@ -479,6 +481,8 @@ def test_the_same_file_again_says_so(place: Place, tmp_path: Path) -> None:
 class Dying:
     """A sink whose process dies now and then: before a chunk, after it, or before its progress."""
 
+    table_bytes_max: ClassVar[int] = 1000
+
     place: Place
     rng: random.Random
 
@@ -509,7 +513,6 @@ def test_an_import_that_dies_often_counts_the_file_once(
 ) -> None:
     monkeypatch.setattr(file_reader, "CHUNK_BYTES", 2000)
     monkeypatch.setattr(file_reader, "CHUNK_ROWS", 20)
-    monkeypatch.setattr(file_import, "SEND_BYTES", 1000)
     rows = [
         {"tenant_id": "acme", "timestamp": f"2026-03-01T00:{i // 60:02}:{i % 60:02}Z",
          "event_type": "NOPE" if i % 50 == 7 else "API_CALL_RECEIVED", "user_id": "same"}

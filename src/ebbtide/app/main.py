@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,7 +75,8 @@ def connect(*, may_begin: bool = False) -> Iterator[Door]:
         errors.print(inert(f"A new data folder: {settings.data_dir.absolute()}"))
     configure_logs(least="error")
     with House(settings, make_first_key=False) as house, serving_aside(house) as aside:
-        yield from _open(Door(aside.url, aside.key, is_running=False))
+        loader = house.services.bulk
+        yield from _open(Door(aside.url, aside.key, is_running=False, loader=loader))
 
 
 def _open(door: Door) -> Iterator[Door]:
@@ -163,4 +165,6 @@ def _greet(house: House, url: str) -> None:
 
 def main() -> None:
     """Entry point of the command ``ebbtide``."""
+    # What is imported stays; to look for rings in it again and again is a sixth of a start.
+    gc.set_threshold(200_000, 20, 50)
     run(build_cli(connect, {"serve": serve_command, "demo": demo_command}))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from ebbtide.cli.output import errors
 from ebbtide.domain.errors import EbbtideError
+
+if TYPE_CHECKING:
+    from ebbtide.ingest.bulk import BulkLoader
 
 TIMEOUT_S = 60.0
 
@@ -30,7 +33,9 @@ class CommandError(EbbtideError):
 class Door:
     """A small JSON client bound to one server and one key."""
 
-    def __init__(self, url: str, key: str, *, is_running: bool) -> None:
+    def __init__(
+        self, url: str, key: str, *, is_running: bool, loader: BulkLoader | None = None
+    ) -> None:
         """Open a connection pool.
 
         Args:
@@ -38,10 +43,12 @@ class Door:
             key: an admin key, or one with the scopes the command needs.
             is_running: whether a server ran already; False when the command opened the
                 folder itself.
+            loader: the way in for files where the stores are open in this process.
         """
         self.url = url
         self.key = key
         self.is_running = is_running
+        self.loader = loader
         self._has_warned = False
         self._http = httpx2.Client(
             base_url=url,

@@ -45,6 +45,7 @@ def import_command(connect: Connect, pause: Callable[[float], None] = sleep) -> 
         ebbtide import commits.parquet --mapping teams.toml
         """
         from ebbtide.catalog.mapping import load_mapping
+        from ebbtide.cli.embedded_sink import EmbeddedSink
         from ebbtide.cli.import_one import import_one
         from ebbtide.cli.server_sink import ServerSink
 
@@ -52,7 +53,9 @@ def import_command(connect: Connect, pause: Callable[[float], None] = sleep) -> 
         summaries = []
         code = 0
         with connect() as door:
-            with closing(ServerSink(door, pause)) as sink:
+            own = door.loader
+            made = ServerSink(door, pause) if own is None else EmbeddedSink(door, own, pause)
+            with closing(made) as sink:
                 for file in files:
                     summary = import_one(file, layout, sink, again, as_json)
                     summaries.append(summary)

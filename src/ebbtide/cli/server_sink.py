@@ -13,6 +13,7 @@ import pyarrow as pa
 from ebbtide.cli.door import CommandError, Door
 from ebbtide.domain.event import Outcome
 from ebbtide.domain.time import parse_instant
+from ebbtide.ingest import file_import
 from ebbtide.ingest.bulk import BulkOutcome, Example
 from ebbtide.ingest.bulk_wire import MEDIA_TYPE, to_stream
 from ebbtide.ingest.file_import import DOOR, TableOrigin
@@ -39,6 +40,11 @@ class ServerSink:
         self._senders = ThreadPoolExecutor(REQUESTS_MAX, thread_name_prefix="ebbtide-send")
         self._under_way: deque[Future[BulkOutcome]] = deque()
         self._last_id: str | None = None
+
+    @property
+    def table_bytes_max(self) -> int:
+        """What the server's door takes."""
+        return file_import.SEND_BYTES
 
     def begin(self, table: pa.Table, origin: TableOrigin) -> Future[BulkOutcome]:
         """Send one table while the last one is being stored; the server keeps their order."""

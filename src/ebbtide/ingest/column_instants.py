@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ebbtide.ingest.arrow_columns import Mask, is_null
+from ebbtide.ingest.arrow_columns import Mask, is_null, text_bytes
 
 _text = pa.string()
 _naive = pa.timestamp("us")
@@ -22,6 +22,7 @@ _DAY = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
 _OFFSET = r"(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 _AWARE_TEXT = f"^{_DAY}[T ]{_CLOCK}{_OFFSET}$"
+_USUAL = "0000-00-00T00:00:00.000000Z"
 _NAIVE_TEXT = f"^{_DAY}([T ]{_CLOCK})?$"
 _SAFE_DAY = r"^.{8}([01][0-9]|2[0-8])"  # a day that every month has
 _NUMBER_TEXT = r"^-?[0-9]{1,16}(\.[0-9]{1,12})?$"
@@ -64,7 +65,33 @@ def to_instants(column: pa.Array, time_format: str, zone: str | None) -> tuple[p
 
 def parse_instants(column: pa.Array) -> pa.Array:
     """Instants of texts in the usual form; null where the validator has to look itself."""
+    if _is_usual(column):
+        try:
+            return column.cast(_instant)
+        except pa.ArrowInvalid:
+            pass  # a day or an hour that does not exist; each text is looked at
     return _parsed(column, _AWARE_TEXT, _instant)
+
+
+def _is_usual(column: pa.Array) -> bool:
+    """Whether all texts look like 2026-11-03T10:00:00.123456Z, equally long: nearly all files.
+
+    Whether month, day and clock exist is not asked; a cast of such texts fails where not.
+    """
+    if column.null_count or not len(column):
+        return False
+    extent = pc.min_max(pc.binary_length(column)).as_py()
+    length = extent["min"]
+    if length != extent["max"] or not (length == len(_USUAL) - 7 or 22 <= length <= len(_USUAL)):
+        return False
+    chars = text_bytes(column).reshape(-1, length)
+    fraction = length - 1
+    form = _USUAL[:fraction] + "Z"
+    for at, wanted in enumerate(form):
+        here = chars[:, at]
+        if not ((here - 48 < 10) if wanted == "0" else (here == ord(wanted))).all():
+            return False
+    return True
 
 
 def _parsed(column: pa.Array, form: str, kind: pa.DataType) -> pa.Array:

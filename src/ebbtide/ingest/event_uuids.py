@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from ebbtide.domain.ids import NAMESPACE
 
 Uuids = npt.NDArray[np.uint8]  #: 16 big-endian bytes per row
+Mask = npt.NDArray[np.bool_]
 
 _NAMESPACE_BYTES = NAMESPACE.bytes
 _DASHES = np.array([8, 13, 18, 23])
-_DIGITS = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
+_RUNS = ((0, 8, 0), (9, 13, 1), (14, 18, 2), (19, 23, 3), (24, 36, 4))  # of digits, dashes before
 _HEX = np.full(256, 255, np.uint8)
 _HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16, dtype=np.uint8)
 _HEX[np.frombuffer(b"ABCDEF", np.uint8)] = np.arange(10, 16, dtype=np.uint8)
@@ -37,12 +38,7 @@ def uuids_of(event_ids: pa.Array) -> tuple[Uuids, npt.NDArray[np.bool_]]:
     rows = np.flatnonzero(pc.equal(pc.binary_length(event_ids), 36).to_numpy(False))
     if len(rows):
         chars = _chars(event_ids if len(rows) == num else event_ids.take(pa.array(rows)))
-        nibbles = _HEX[chars[:, _DIGITS]]
-        good = (nibbles < 16).all(axis=1) & (chars[:, _DASHES] == ord("-")).all(axis=1)
-        uuids[rows] = nibbles[:, ::2] << 4 | nibbles[:, 1::2]
-        is_form[rows] = good
-        is_upper = (chars >= ord("A")) & (chars <= ord("F"))
-        is_canonical[rows] = good & ~is_upper.any(axis=1)
+        uuids[rows], is_form[rows], is_canonical[rows] = _read_forms(chars)
     others = np.flatnonzero(~is_form)
     if len(others):
         texts = event_ids if len(others) == num else event_ids.take(pa.array(others))
@@ -87,6 +83,26 @@ def _chars(texts: pa.Array) -> npt.NDArray[np.uint8]:
     _, offsets, data = texts.buffers()
     first = int(np.frombuffer(offsets, np.int32)[texts.offset])
     return np.frombuffer(data, np.uint8)[first : first + 36 * len(texts)].reshape(-1, 36)
+
+
+def _read_forms(chars: npt.NDArray[np.uint8]) -> tuple[Uuids, Mask, Mask]:
+    """The UUIDs of texts of 36 bytes; which have the form of one, and which are canonical."""
+    digits = np.empty((len(chars), 32), np.uint8)
+    for first, last, num_dashes in _RUNS:
+        digits[:, first - num_dashes : last - num_dashes] = chars[:, first:last]
+    has_dashes = (chars[:, _DASHES] == ord("-")).all(axis=1)
+    text = digits.tobytes()
+    try:
+        raw = bytes.fromhex(text.decode("ascii"))
+    except ValueError:  # one of them has other characters; found below
+        raw = b""
+    if raw.hex().encode() == text:
+        return np.frombuffer(raw, np.uint8).reshape(-1, 16), has_dashes, has_dashes
+    nibbles = _HEX[digits]
+    is_form = (nibbles < 16).all(axis=1) & has_dashes
+    is_upper = ((digits >= ord("A")) & (digits <= ord("F"))).any(axis=1)
+    uuids: Uuids = nibbles[:, ::2] << 4 | nibbles[:, 1::2]
+    return uuids, is_form, is_form & ~is_upper
 
 
 def _named(texts: list[bytes]) -> Uuids:

@@ -53,6 +53,10 @@ class TableOrigin:
 class Sink(Protocol):
     """Where chunks go: a loader in this process, or a server."""
 
+    @property
+    def table_bytes_max(self) -> int:
+        """How large a table may be; a larger one is begun in pieces."""
+
     def begin(self, table: pa.Table, origin: TableOrigin) -> Future[BulkOutcome]:
         """Start to store a bulk table, behind the ones begun before.
 
@@ -170,10 +174,11 @@ class FileImport:
         source = DOOR if self._mapping is None else self._mapping.name
         name = None if self._mapping is None else self._mapping.name
         origin = TableOrigin(str(self._path), content, source, name, asks_raw=True)
+        most = sink.table_bytes_max
         under_way: deque[tuple[_Part, list[Future[BulkOutcome]]]] = deque()
         for part in chain(self._ahead(progress.position), [None]):
             if part is not None:
-                begun = [sink.begin(table, origin) for table in _sendable(part.made.table)]
+                begun = [sink.begin(table, origin) for table in _pieces(part.made.table, most)]
                 under_way.append((part, begun))
             while under_way and (part is None or len(under_way) > CHUNKS_UNDER_WAY):
                 done, futures = under_way.popleft()
@@ -183,7 +188,7 @@ class FileImport:
                 if outcome.raw_wanted:
                     again = _with_raw(done.made.table, outcome.raw_wanted, done.source)
                     plainly = replace(origin, asks_raw=False)
-                    for future in [sink.begin(table, plainly) for table in _sendable(again)]:
+                    for future in [sink.begin(table, plainly) for table in _pieces(again, most)]:
                         outcome.add(future.result())
                 report.add(done, outcome)
                 progress = progress.after(done.position, done.num_rows, outcome.counts)
@@ -287,13 +292,13 @@ def _short_enough(text: bytes) -> bytes | None:
     return text if len(text) <= SEND_BYTES // 2 else None
 
 
-def _sendable(table: pa.Table) -> Iterator[pa.Table]:
-    """The table in pieces that a door takes."""
+def _pieces(table: pa.Table, most_bytes: int) -> Iterator[pa.Table]:
+    """The table in pieces that the sink takes."""
     if not table.num_rows:
         return
-    if table.nbytes <= SEND_BYTES or table.num_rows == 1:
+    if table.nbytes <= most_bytes or table.num_rows == 1:
         yield table
         return
     middle = table.num_rows // 2
-    yield from _sendable(table.slice(0, middle))
-    yield from _sendable(table.slice(middle))
+    yield from _pieces(table.slice(0, middle), most_bytes)
+    yield from _pieces(table.slice(middle), most_bytes)

@@ -522,30 +522,35 @@ class ParquetReader(FileReader):
         return digest.hexdigest()
 
     def chunks(self, position: int) -> Iterator[Chunk]:
-        metadata = self._file.metadata
-        start = 0
+        start, groups = self._from(position)
+        total = max(self._file.metadata.num_rows, 1)
         try:
-            for group in range(metadata.num_row_groups):
-                num = metadata.row_group(group).num_rows
-                if start + num > position:
-                    yield from self._group(group, start, position)
-                start += num
+            # Across row groups: a chunk is one commit, and each waits for the disk.
+            for batch in self._file.iter_batches(CHUNK_ROWS, row_groups=groups, use_threads=True):
+                end = start + batch.num_rows
+                if end > position:
+                    first = max(position - start, 0)
+                    rows = pa.Table.from_batches([batch.slice(first)])
+                    chunk = self._chunk(rows, start + first + 1)
+                    chunk.position = end
+                    chunk.read_bytes = self.size_bytes * end // total
+                    yield chunk
+                start = end
         except (OSError, pa.ArrowException) as error:
             raise ImportFailed(
                 f"{self.path.name}: cannot be read any further after row {start}: {error}"
             ) from error
 
-    def _group(self, group: int, start: int, position: int) -> Iterator[Chunk]:
-        total = max(self._file.metadata.num_rows, 1)
-        for batch in self._file.iter_batches(CHUNK_ROWS, row_groups=[group], use_threads=True):
-            end = start + batch.num_rows
-            if end > position:
-                first = max(position - start, 0)
-                chunk = self._chunk(pa.Table.from_batches([batch.slice(first)]), start + first + 1)
-                chunk.position = end
-                chunk.read_bytes = self.size_bytes * end // total
-                yield chunk
-            start = end
+    def _from(self, position: int) -> tuple[int, list[int]]:
+        """The row groups that are still to be read, and how many rows come before them."""
+        metadata = self._file.metadata
+        start = 0
+        for group in range(metadata.num_row_groups):
+            num = metadata.row_group(group).num_rows
+            if start + num > position:
+                return start, list(range(group, metadata.num_row_groups))
+            start += num
+        return start, []
 
     def _chunk(self, table: pa.Table, first_line: int) -> Chunk:
         lines = np.arange(first_line, first_line + table.num_rows, dtype=np.int64)

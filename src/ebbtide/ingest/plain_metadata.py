@@ -360,13 +360,17 @@ def _read_as_columns(texts: pa.Array, rule: TypeRules) -> PlainMetadata | None:
     """
     # A null that is no member, alone or behind an object, makes the reader write where it must
     # not: that ends the process too, or what is in its memory.
-    if _has(texts, "null") and pc.any(pc.match_substring_regex(texts, _BARE_NULL)).as_py():
+    lines = text_bytes(pc.binary_join_element_wise(texts, "", "\n")).tobytes()
+    if b"null" in lines and pc.any(pc.match_substring_regex(texts, _BARE_NULL)).as_py():
         return None
     # Its parser goes as deep as it is led, and past the end of the stack: that ends the process.
-    opened = pc.add(pc.count_substring(texts, "{"), pc.count_substring(texts, "["))
-    if pc.max(opened).as_py() > DEPTH_MAX:
-        return None
-    table = _parsed(b"\n".join(texts.cast(pa.binary()).to_pylist()))
+    num_opened = lines.count(b"{") + lines.count(b"[")
+    num_objects = pc.sum(pc.starts_with(texts, "{")).as_py()
+    if num_opened - num_objects >= DEPTH_MAX:  # in one of them all of these may stand
+        opened = pc.add(pc.count_substring(texts, "{"), pc.count_substring(texts, "["))
+        if pc.max(opened).as_py() > DEPTH_MAX:
+            return None
+    table = _parsed(lines)
     if table is None or table.num_rows != len(texts):
         return None
     columns = {
@@ -376,18 +380,15 @@ def _read_as_columns(texts: pa.Array, rule: TypeRules) -> PlainMetadata | None:
     }
     codes = np.zeros(len(texts), np.int32)
     work = _ByColumns(columns, codes, [rule], np.ones(len(texts), np.bool_))
-    proven = pc.equal(work.to_json(adds_signal=False), texts).to_numpy(False)
+    json = work.to_json(adds_signal=False)
+    proven = pc.equal(json, texts).to_numpy(False)
     cost = columns.get("cost_usd")
     return PlainMetadata(
         proven & work.check(),
-        work.to_json(),
+        json if rule.friction_signal is None else work.to_json(),
         work.promoted(),
         np.zeros(len(texts), np.bool_) if cost is None else ~is_null(cost),
     )
-
-
-def _has(texts: pa.Array, part: str) -> bool:
-    return bool(pc.any(pc.match_substring(texts, part)).as_py())
 
 
 def _parsed(lines: bytes, schema: pa.Schema | None = None) -> pa.Table | None:

@@ -75,14 +75,14 @@ class KeyIndex:
         found = np.zeros(len(keys), dtype=np.bool_)
         if not len(keys):
             return found
-        order = np.argsort(keys)  # neighbours in the needle list touch neighbouring memory
-        needles = keys[order]
+        needles = np.sort(keys)  # neighbours in the needle list touch neighbouring memory
         hits = np.zeros(len(keys), dtype=np.bool_)
         for run in self._runs:
             at = np.searchsorted(run, needles)
             at[at == len(run)] = 0
             hits |= run[at] == needles
-        found[order] = hits
+        if hits.any():  # where they stood is asked only then: that is dearer than the sorting
+            found[np.argsort(keys)] = hits
         return found
 
     def add(self, keys: Keys) -> None:
