@@ -101,7 +101,7 @@ def _read_forms(chars: npt.NDArray[np.uint8]) -> tuple[Uuids, Mask, Mask]:
     nibbles = _HEX[digits]
     is_form = (nibbles < 16).all(axis=1) & has_dashes
     is_upper = ((digits >= ord("A")) & (digits <= ord("F"))).any(axis=1)
-    uuids: Uuids = nibbles[:, ::2] << 4 | nibbles[:, 1::2]
+    uuids: Uuids = (nibbles[:, ::2] << 4 | nibbles[:, 1::2]).astype(np.uint8)
     return uuids, is_form, is_form & ~is_upper
 
 
