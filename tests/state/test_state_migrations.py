@@ -37,6 +37,7 @@ from ebbtide.store.state.tables import (
     JOB_ALERTS,
     JOB_FAILED_TENANTS,
     JOB_RUNS,
+    LEARNER_ALERTS,
     METADATA,
     QUARANTINE,
     RESOURCE_EDGES,
@@ -75,6 +76,7 @@ TABLES_FROM = {
     },
     "0011": {"intervention_steps", "tenant_pasts"},
     "0012": {"alert_states", "alert_channels", "alert_deliveries", "alert_delivery_tenants"},
+    "0013": {"learner_alerts"},
 }
 
 
@@ -140,6 +142,9 @@ def fill(store: StateStore, revision: str) -> None:
         with store._database.write() as connection:
             for table in (ALERT_STATES, ALERT_CHANNELS, ALERT_DELIVERIES, ALERT_DELIVERY_TENANTS):
                 connection.execute(table.insert(), a_row_of(table))
+    if revision >= "0013":
+        with store._database.write() as connection:
+            connection.execute(LEARNER_ALERTS.insert(), a_row_of(LEARNER_ALERTS))
 
 
 def a_row_of(table: sa.Table) -> dict[str, Any]:

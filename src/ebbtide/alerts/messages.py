@@ -65,7 +65,8 @@ def alerts_message(
         case _:
             lines = [_line(one) for one in shown]
             if num_more:
-                lines.append(f"... and {num_more} more: ebbtide alerts list")
+                where = "" if group is Group.LEARNERS else ": ebbtide alerts list"
+                lines.append(f"... and {num_more} more{where}")
             title = lines[0] if len(lines) == 1 else f"{lines[0]} (and {len(wanted) - 1} more)"
             body = text_body(channel.kind, title, lines, is_simulated=is_simulated)
     return Message(

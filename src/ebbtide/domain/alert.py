@@ -22,10 +22,11 @@ WEIGHT = {AlertStatus.OK: 0, AlertStatus.NO_DATA: 1, AlertStatus.WARNING: 2, Ale
 
 
 class Group(StrEnum):
-    """What an alert is about. The two are never in one message: one of them names customers."""
+    """What an alert is about. No two are in one message: some of them name people."""
 
     PLATFORM = "platform"
     CUSTOMERS = "customers"
+    LEARNERS = "learners"  # told by their own job; no rule of it stands in the alert states
 
 
 @dataclass(frozen=True, slots=True)

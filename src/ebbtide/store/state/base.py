@@ -20,6 +20,7 @@ from ebbtide.store.state.database import Database
 from ebbtide.store.state.imports import Imports
 from ebbtide.store.state.interventions import Interventions
 from ebbtide.store.state.keys import Keys
+from ebbtide.store.state.learner_alerts import LearnerAlerts
 from ebbtide.store.state.migrate import migrate
 from ebbtide.store.state.outbox import Outbox, forget_deliveries
 from ebbtide.store.state.quarantine import Quarantine
@@ -73,6 +74,7 @@ class StateStore:
         self.resources = Resources(database)
         self.attributions = Attributions(database)
         self.alerts = Alerts(database)
+        self.learner_alerts = LearnerAlerts(database)
         self.outbox = Outbox(database)
 
     @property

@@ -8,7 +8,8 @@ attempt may begin, under the same id.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -151,6 +152,12 @@ class Outbox:
                         for uuid in sorted(one.tenant_uuids)
                     ],
                 )
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A transaction for messages and for what they tell of: both are kept, or neither is."""
+        with self._database.write() as connection:
+            yield connection
 
     def put_now(self, message: Message) -> None:
         """Write one message in a transaction of its own."""

@@ -565,3 +565,12 @@ ALERT_DELIVERY_TENANTS = sa.Table(
     sa.Column("tenant_uuid", sa.Text, primary_key=True),
 )
 sa.Index("alert_delivery_tenants_tenant", ALERT_DELIVERY_TENANTS.c.tenant_uuid)
+
+#: Alerts about learners that were told and last, with the Monday of the week they were told in.
+#: ``alert_id`` is a digest: who the learner is stands in the learners' own database only.
+LEARNER_ALERTS = sa.Table(
+    "learner_alerts",
+    METADATA,
+    sa.Column("alert_id", sa.Text, primary_key=True),
+    sa.Column("told_week", sa.Text, nullable=False),
+)

@@ -1,0 +1,155 @@
+"""Tells of learners who fell silent, or came to a high risk: of each once, as long as it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+
+from ebbtide.alerts.machine import Notice
+from ebbtide.alerts.messages import ALERTS_MAX, alerts_message
+from ebbtide.domain.alert import (
+    AlertState,
+    AlertStatus,
+    Channel,
+    ChannelKind,
+    Group,
+    Message,
+    alert_id,
+)
+from ebbtide.store.state.base import StateStore
+
+PRESENT = timedelta(hours=36)  # a job that runs once a day, and late, still speaks of the present
+
+
+class Kind(StrEnum):
+    """What a learner is told of for."""
+
+    INACTIVE = "learner_inactive"
+    HIGH_RISK = "learner_high_risk"
+
+
+@dataclass(frozen=True, slots=True)
+class SilentLearner:
+    """A learner whom the job found inactive.
+
+    Attributes:
+        last_activity_at: the newest of any source; UTC-aware.
+        churn_risk: S, 0 to 1; None when it is not known.
+        is_high_risk: whether S is above what is told of.
+    """
+
+    user_id: str
+    last_activity_at: datetime
+    churn_risk: float | None
+    is_high_risk: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LearnersTold:
+    """Learners told of for the first time, by kind, and messages written."""
+
+    num_inactive: int = 0
+    num_high_risk: int = 0
+    num_messages: int = 0
+
+
+def tell_learners(
+    state: StateStore,
+    learners: Collection[SilentLearner],
+    as_of: datetime,
+    now: datetime,
+    *,
+    is_simulated: bool = False,
+) -> LearnersTold:
+    """Write what is new about learners into the outbox.
+
+    What was told is forgotten once it no longer holds and its week is over: whoever comes back and
+    falls silent again is told of again, but nobody twice in one week. Who is told and what is sent
+    are kept in one transaction.
+
+    Args:
+        learners: everybody who is inactive at ``as_of``, not only those who are new.
+        now: a run for a moment long before tells nothing.
+
+    Returns:
+        Zeros when nothing is new, and as long as there is no channel: the first one hears all.
+    """
+    if not timedelta() <= now - as_of <= PRESENT:
+        return LearnersTold()
+    week = as_of.date() - timedelta(days=as_of.weekday())
+    with state.outbox.writing() as transaction:
+        channels = [one for one in state.outbox.channels(transaction) if one.is_enabled]
+        if not channels:
+            return LearnersTold()
+        known = state.learner_alerts.take_turn(transaction)
+        standing = {
+            alert_id(_rule(kind, one)): (kind, one) for one in learners for kind in _kinds(one)
+        }
+        news = {key: found for key, found in standing.items() if key not in known}
+        over = [key for key, told in known.items() if key not in standing and told < week]
+        state.learner_alerts.write(transaction, news.keys(), week, over)
+        notices = [_notice(kind, one, as_of, week) for kind, one in _worst(news.values())]
+        num_messages = 0
+        for channel in channels:
+            for message in _messages(channel, notices, now, is_simulated=is_simulated):
+                state.outbox.put(transaction, [message])
+                num_messages += 1
+    num_high_risk = sum(kind is Kind.HIGH_RISK for kind, _ in news.values())
+    return LearnersTold(len(news) - num_high_risk, num_high_risk, num_messages)
+
+
+def _kinds(one: SilentLearner) -> Iterator[Kind]:
+    yield Kind.INACTIVE
+    if one.is_high_risk:
+        yield Kind.HIGH_RISK
+
+
+def _rule(kind: Kind, one: SilentLearner) -> str:
+    return f"{kind}:{one.user_id}"
+
+
+def _worst(
+    news: Collection[tuple[Kind, SilentLearner]],
+) -> Iterator[tuple[Kind, SilentLearner]]:
+    """One of each learner: a high risk says all that its silence would say."""
+    high = {one.user_id for kind, one in news if kind is Kind.HIGH_RISK}
+    for kind, one in sorted(news, key=lambda new: new[1].user_id):
+        if kind is Kind.HIGH_RISK or one.user_id not in high:
+            yield kind, one
+
+
+def _notice(kind: Kind, one: SilentLearner, as_of: datetime, week: date) -> Notice:
+    is_high = kind is Kind.HIGH_RISK
+    risk = "not known" if one.churn_risk is None else f"{one.churn_risk:.2f}"
+    status = AlertStatus.ALERT if is_high else AlertStatus.WARNING
+    return Notice(
+        AlertState(
+            rule=_rule(kind, one),
+            group=Group.LEARNERS,
+            status=status,
+            title=f"Learner {one.user_id}",
+            text=f"{'At high risk' if is_high else 'Inactive'}: no activity for "
+            f"{(as_of - one.last_activity_at).days} days, S {risk}.",
+            tenant_uuid=None,
+            since=one.last_activity_at,
+            seen_at=as_of,
+            told=status,
+            # The week and not the moment: so the same news has the same id, whenever it is told.
+            told_at=datetime.combine(week, time(), UTC),
+        ),
+        is_resolved=False,
+    )
+
+
+def _messages(
+    channel: Channel, notices: Sequence[Notice], now: datetime, *, is_simulated: bool
+) -> Iterator[Message]:
+    """Programs get every learner, in parts; people get one message, and how many more there are."""
+    size = ALERTS_MAX if channel.kind is ChannelKind.WEBHOOK else max(1, len(notices))
+    for start in range(0, len(notices), size):
+        part = notices[start : start + size]
+        message = alerts_message(channel, Group.LEARNERS, part, now, is_simulated=is_simulated)
+        if message is not None:
+            yield message
