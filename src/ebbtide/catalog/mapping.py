@@ -26,6 +26,7 @@ from ebbtide.domain.errors import MappingError
 OTHERWISE = ("quarantine", "skip")
 TIME_FORMATS = ("iso", "epoch_s", "epoch_ms", "epoch_us")
 METADATA_PREFIX = "metadata."
+LEARNERS_FILE = "learners.toml"  # lies beside the mappings, and is read by ebbtide.learners
 
 #: Our fields that a mapping may fill; the type comes from the rules, metadata by single keys.
 TARGETS = frozenset(EVENT_FIELDS) - {"event_type", "metadata"} | {"received_at"}
@@ -335,7 +336,7 @@ def _tables(value: object) -> list[dict[str, Any]]:
 
 def _read_folder(folder: Traversable) -> Iterator[_Source]:
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not file.name.endswith(".toml"):
+        if not file.name.endswith(".toml") or file.name == LEARNERS_FILE:
             continue
         yield _read_file(folder, file.name)
 

@@ -1,0 +1,395 @@
+"""The statements of the inactivity job: everything is computed where the rows are.
+
+Results stand in temporary tables of the connection. No statement reads a clock: ``as_of``,
+``cutoff`` and ``since`` come in as values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from psycopg import sql
+
+from ebbtide.learners.database import identifier
+from ebbtide.learners.sources import AbilityTable, ActivitySource, ExamTable, GoalTable
+
+# Every column of foreign tables is named in a statement of its own and compared in its own type:
+# a user may have other types and more columns than we know of.
+
+TEMPORARY = """
+DROP TABLE IF EXISTS pg_temp.learner_seen, pg_temp.learner_known, pg_temp.learner_alias,
+    pg_temp.learner_inactive, pg_temp.learner_regularity, pg_temp.learner_target,
+    pg_temp.learner_estimate, pg_temp.learner_exams, pg_temp.learner_score;
+CREATE TEMPORARY TABLE learner_seen (id text NOT NULL, is_own boolean NOT NULL,
+    last_at timestamptz NOT NULL);
+CREATE TEMPORARY TABLE learner_known (id text NOT NULL, is_own boolean NOT NULL);
+CREATE TEMPORARY TABLE learner_alias (id text NOT NULL, person text NOT NULL);
+CREATE TEMPORARY TABLE learner_inactive (person text NOT NULL, last_at timestamptz NOT NULL);
+CREATE TEMPORARY TABLE learner_regularity (person text NOT NULL, num_sessions bigint NOT NULL,
+    gap_days numeric NOT NULL);
+CREATE TEMPORARY TABLE learner_target (person text NOT NULL, target double precision, fault text);
+CREATE TEMPORARY TABLE learner_estimate (person text NOT NULL, mean double precision,
+    sd double precision);
+CREATE TEMPORARY TABLE learner_exams (person text NOT NULL, num bigint NOT NULL,
+    mean double precision NOT NULL, squares double precision NOT NULL,
+    lowest double precision NOT NULL, highest double precision NOT NULL);
+CREATE TEMPORARY TABLE learner_score (number bigint PRIMARY KEY, user_id text NOT NULL,
+    last_at timestamptz NOT NULL, silent_days integer NOT NULL, s numeric NOT NULL, p numeric,
+    fault text);
+"""
+
+#: What only the computing needs; the scores stay for whoever asks for them.
+FORGET = """
+DROP TABLE pg_temp.learner_seen, pg_temp.learner_known, pg_temp.learner_alias,
+    pg_temp.learner_inactive, pg_temp.learner_regularity, pg_temp.learner_target,
+    pg_temp.learner_estimate, pg_temp.learner_exams;
+"""
+
+UUID_FORM = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+
+def moment(columns: Iterable[str]) -> sql.Composed:
+    """When a row happened: the first column that is known and not after ``as_of``; else null.
+
+    A row that was written again after ``as_of`` had its earlier moment then.
+    """
+    cases = sql.SQL(" ").join(
+        sql.SQL("WHEN {0} > '-infinity' AND {0}::timestamptz <= %(as_of)s THEN {0}::timestamptz")
+        .format(sql.Identifier(column))
+        for column in columns
+    )  # fmt: skip
+    return sql.SQL("CASE {} END").format(cases)
+
+
+def person_of(column: str) -> sql.Composed:
+    """The column that says who, as text."""
+    return sql.SQL("{}::text").format(sql.Identifier(column))
+
+
+def read_activity(source: ActivitySource, is_own: bool) -> sql.Composed:
+    """The newest activity of everybody in one source."""
+    return sql.SQL("""
+        INSERT INTO learner_seen (id, is_own, last_at)
+        SELECT id, {is_own}, max(at)
+        FROM (SELECT {person} AS id, {moment} AS at FROM {table}) AS activity
+        WHERE id <> '' AND at IS NOT NULL GROUP BY id
+    """).format(
+        is_own=sql.Literal(is_own),
+        person=person_of(source.person),
+        moment=moment(source.moment),
+        table=identifier(source.table),
+    )
+
+
+KNOW_SEEN = """
+INSERT INTO learner_known (id, is_own) SELECT id, bool_or(is_own) FROM learner_seen GROUP BY id
+"""
+
+
+def know(table: str, person: str, is_own: bool) -> sql.Composed:
+    """Ids that another table knows: one of them may be whom a UUID stands for."""
+    return sql.SQL("""
+        INSERT INTO learner_known (id, is_own)
+        SELECT DISTINCT {person}, {is_own} FROM {table} AS other WHERE {person} <> ''
+    """).format(person=person_of(person), is_own=sql.Literal(is_own), table=identifier(table))
+
+
+# One person has one id. A UUID stands for the id whose md5 it is, else for the same UUID as a
+# text column spells it. Every id that does not stand for itself has a row.
+UNIFY = f"""
+INSERT INTO learner_alias (id, person)
+WITH uuids AS (
+    SELECT id, lower(id)::uuid AS key, bool_or(is_own) AS is_own FROM learner_known
+    WHERE length(id) = 36 AND lower(id) ~ '{UUID_FORM}' GROUP BY id
+), owners AS (
+    SELECT md5(id)::uuid AS key, id AS person, 0 AS rank FROM learner_known
+    UNION ALL SELECT key, id, CASE WHEN is_own THEN 1 ELSE 2 END FROM uuids
+), chosen AS (
+    SELECT DISTINCT ON (uuids.id) uuids.id, owners.person
+    FROM uuids JOIN owners ON owners.key = uuids.key
+    ORDER BY uuids.id, owners.rank, owners.person COLLATE "C"
+)
+SELECT id, person FROM chosen WHERE id <> person
+"""
+
+FIND_INACTIVE = """
+INSERT INTO learner_inactive (person, last_at)
+SELECT COALESCE(alias.person, seen.id), max(seen.last_at)
+FROM learner_seen AS seen LEFT JOIN learner_alias AS alias ON alias.id = seen.id
+GROUP BY 1 HAVING max(seen.last_at) < %(cutoff)s
+"""
+
+
+def read_regularity(exams: ExamTable) -> sql.Composed:
+    """Sessions of the inactive since ``since``, one time each, and the mean gap between them."""
+    return sql.SQL("""
+        INSERT INTO learner_regularity (person, num_sessions, gap_days)
+        SELECT person, count(*), CASE WHEN count(*) < 2 THEN 0 ELSE
+            EXTRACT(EPOCH FROM max(at) - min(at))::numeric / 86400 / (count(*) - 1) END
+        FROM (
+            SELECT inactive.person, sat.session, max(sat.at) AS at
+            FROM (SELECT {person} AS id, {session}::text AS session, {moment} AS at FROM {table})
+                AS sat
+            LEFT JOIN learner_alias AS alias ON alias.id = sat.id
+            JOIN learner_inactive AS inactive ON inactive.person = COALESCE(alias.person, sat.id)
+            WHERE sat.at > %(since)s AND sat.session IS NOT NULL
+            GROUP BY inactive.person, sat.session
+        ) AS sessions
+        GROUP BY person
+    """).format(
+        person=person_of(exams.person),
+        session=sql.Identifier(exams.session),
+        moment=moment(exams.moment),
+        table=identifier(exams.table),
+    )
+
+
+# A number beyond this is no level and no score; NaN is greater than every number here.
+_SANE = "{0} > -1e100 AND {0} < 1e100"
+
+
+def read_targets(goals: GoalTable) -> sql.Composed:
+    """The target of each inactive user with goals, or what is wrong with the goals."""
+    level, priority = sql.Identifier(goals.level), sql.Identifier(goals.priority)
+    return sql.SQL("""
+        INSERT INTO learner_target (person, target, fault)
+        SELECT person,
+            CASE
+                WHEN bool_or(priority < 0 OR NOT is_sane) THEN NULL
+                WHEN max(priority) FILTER (WHERE level IS NOT NULL) > 0
+                THEN sum(level * priority) / sum(priority) FILTER (WHERE level IS NOT NULL)
+                ELSE avg(level)
+            END,
+            CASE
+                WHEN bool_or(priority < 0) THEN 'a goal has a negative priority'
+                WHEN bool_or(NOT is_sane) THEN 'a goal has a level that is no number'
+            END
+        FROM (
+            SELECT inactive.person, goal.is_sane, goal.level::double precision AS level,
+                goal.priority::double precision AS priority
+            FROM (
+                SELECT {person} AS id,
+                    COALESCE({sane_level}, TRUE) AND COALESCE({sane_priority}, TRUE) AS is_sane,
+                    CASE WHEN {sane_level} THEN {level} END AS level,
+                    CASE WHEN {priority} IS NULL THEN 0 WHEN {sane_priority} THEN {priority} END
+                        AS priority
+                FROM {table}
+            ) AS goal
+            LEFT JOIN learner_alias AS alias ON alias.id = goal.id
+            JOIN learner_inactive AS inactive ON inactive.person = COALESCE(alias.person, goal.id)
+        ) AS goals
+        GROUP BY person
+    """).format(
+        person=person_of(goals.person),
+        level=level,
+        priority=priority,
+        sane_level=sql.SQL(_SANE).format(level),
+        sane_priority=sql.SQL(_SANE).format(priority),
+        table=identifier(goals.table),
+    )
+
+
+def read_estimates(ability: AbilityTable, moments: tuple[str, ...]) -> sql.Composed:
+    """The newest complete estimate of each inactive user that was made by ``as_of``.
+
+    Args:
+        moments: which of the moment columns the table has; without any, one row a user is
+            expected, and of several the one of the lowest mean counts.
+    """
+    at = moment(moments) if moments else sql.SQL("NULL::timestamptz")
+    undated = sql.SQL(" AND ").join(
+        [sql.SQL("TRUE"), *(sql.SQL("{} IS NULL").format(sql.Identifier(one)) for one in moments)]
+    )
+    mean, sd = sql.Identifier(ability.mean), sql.Identifier(ability.sd)
+    return sql.SQL("""
+        INSERT INTO learner_estimate (person, mean, sd)
+        SELECT DISTINCT ON (inactive.person) inactive.person, estimate.mean, estimate.sd
+        FROM (
+            SELECT {person} AS id, {at} AS at, {undated} AS is_undated,
+                CASE WHEN {sane_mean} THEN {mean}::double precision END AS mean,
+                CASE WHEN {sane_sd} THEN {sd}::double precision END AS sd
+            FROM {table} WHERE {mean} IS NOT NULL AND {sd} IS NOT NULL
+        ) AS estimate
+        LEFT JOIN learner_alias AS alias ON alias.id = estimate.id
+        JOIN learner_inactive AS inactive
+            ON inactive.person = COALESCE(alias.person, estimate.id)
+        WHERE estimate.at IS NOT NULL OR estimate.is_undated
+        ORDER BY inactive.person, estimate.at DESC NULLS LAST, estimate.mean, estimate.sd
+    """).format(
+        person=person_of(ability.person),
+        at=at,
+        undated=undated,
+        mean=mean,
+        sd=sd,
+        sane_mean=sql.SQL(_SANE).format(mean),
+        sane_sd=sql.SQL(_SANE).format(sd),
+        table=identifier(ability.table),
+    )
+
+
+LACKS_ESTIMATES = """
+SELECT EXISTS (SELECT FROM learner_inactive AS inactive WHERE NOT EXISTS (
+    SELECT FROM learner_estimate AS estimate WHERE estimate.person = inactive.person))
+"""
+
+
+def holds_scores(exams: ExamTable, score: str) -> sql.Composed:
+    """Whether a column holds any score at all."""
+    return sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NOT NULL)").format(
+        identifier(exams.table), sql.Identifier(score)
+    )
+
+
+def read_scores(exams: ExamTable, score: str) -> sql.Composed:
+    """How many scores each learner has, active ones too; their mean and squared deviations."""
+    column = sql.Identifier(score)
+    return sql.SQL("""
+        INSERT INTO learner_exams (person, num, mean, squares, lowest, highest)
+        SELECT COALESCE(alias.person, exam.id), count(*), avg(score),
+            CASE WHEN min(score) = max(score) THEN 0 ELSE var_pop(score) * count(*) END,
+            min(score), max(score)
+        FROM (
+            SELECT {person} AS id, {score}::double precision AS score FROM {table}
+            WHERE {sane} AND {moment} IS NOT NULL
+        ) AS exam
+        LEFT JOIN learner_alias AS alias ON alias.id = exam.id
+        WHERE exam.id <> ''
+        GROUP BY 1
+    """).format(
+        person=person_of(exams.person),
+        score=column,
+        sane=sql.SQL(_SANE).format(column),
+        moment=moment(exams.moment),
+        table=identifier(exams.table),
+    )
+
+
+# S is computed in exact decimals. P needs the normal distribution, which PostgreSQL has not
+# before version 16: Hart's rational approximation in West's form (2005), good to 15 digits.
+SCORE = """
+INSERT INTO learner_score (number, user_id, last_at, silent_days, s, p, fault)
+WITH population AS (
+    SELECT n, mean, sqrt((within + between) / n) AS sd,
+        within / (n - k) / ((within + between) / n) AS noise
+    FROM (
+        SELECT all_scores.n, all_scores.k, all_scores.mean, all_scores.within,
+            (SELECT sum(num * power(exams.mean - all_scores.mean, 2)) FROM learner_exams AS exams)
+                AS between
+        FROM (
+            SELECT sum(num)::double precision AS n, count(*)::double precision AS k,
+                sum(num * mean) / sum(num) AS mean, sum(squares) AS within
+            FROM learner_exams HAVING count(*) >= 2 AND min(lowest) < max(highest)
+        ) AS all_scores
+    ) AS spread
+    WHERE n > k AND within + between > 0
+), input AS (
+    SELECT inactive.person, inactive.last_at, target.fault,
+        floor(EXTRACT(EPOCH FROM %(as_of)s::timestamptz - inactive.last_at) / 86400)::integer
+            AS silent_days,
+        COALESCE(regularity.num_sessions, 0) AS num_sessions,
+        COALESCE(regularity.gap_days, 0) AS gap_days,
+        COALESCE(target.target, %(default_target)s::double precision) AS target,
+        CASE WHEN is_estimated THEN estimate.mean ELSE posterior.mean END AS mu,
+        CASE WHEN is_estimated THEN estimate.sd ELSE posterior.sd END AS sigma
+    FROM learner_inactive AS inactive
+    LEFT JOIN learner_regularity AS regularity ON regularity.person = inactive.person
+    LEFT JOIN learner_target AS target ON target.person = inactive.person
+    LEFT JOIN learner_estimate AS estimate ON estimate.person = inactive.person
+    LEFT JOIN (
+        SELECT exams.person,
+            (exams.num / v * ((exams.mean - population.mean) / population.sd))
+                / (1 + exams.num / v) AS mean,
+            1 / sqrt(1 + exams.num / v) AS sd
+        FROM learner_exams AS exams CROSS JOIN population
+        CROSS JOIN LATERAL
+            (SELECT greatest(%(variance_min)s::double precision, population.noise) AS v) AS floored
+    ) AS posterior ON posterior.person = inactive.person
+    CROSS JOIN LATERAL (SELECT estimate.person IS NOT NULL AS is_estimated) AS kind
+), distance AS (
+    SELECT input.*,
+        CASE WHEN sigma > 0 AND sigma < 1e100 THEN
+            CASE WHEN abs(mu - target) < 40 * sigma THEN (mu - target) / sigma
+                 ELSE 40 * sign(mu - target) END
+        END AS z
+    FROM input
+), chance AS (
+    SELECT distance.*,
+        CASE WHEN z > 0 THEN 1 - tail ELSE tail END AS p
+    FROM distance
+    CROSS JOIN LATERAL (SELECT abs(z) AS a) AS size
+    CROSS JOIN LATERAL (SELECT CASE WHEN a <= 37 THEN exp(-a * a / 2) ELSE 0 END AS e) AS density
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN a > 37 THEN 0
+            WHEN a < 7.07106781186547 THEN
+                e * ((((((0.0352624965998911 * a + 0.700383064443688) * a + 6.37396220353165) * a
+                    + 33.912866078383) * a + 112.079291497871) * a + 221.213596169931) * a
+                    + 220.206867912376)
+                / (((((((0.0883883476483184 * a + 1.75566716318264) * a + 16.064177579207) * a
+                    + 86.7807322029461) * a + 296.564248779674) * a + 637.333633378831) * a
+                    + 793.826512519948) * a + 440.413735824752)
+            ELSE e / (a + 1 / (a + 2 / (a + 3 / (a + 4 / (a + 0.65))))) / 2.506628274631
+        END AS tail
+    ) AS far
+), risk AS (
+    SELECT chance.*,
+        CASE
+            WHEN last_at < %(since)s THEN 1
+            ELSE least(1, greatest(0,
+                %(silence_weight)s::numeric * least(1, silent_days::numeric / %(horizon)s::integer)
+                + %(gap_weight)s::numeric * least(1, gap_days / %(gap_full)s::integer)
+                + %(rarity_weight)s::numeric
+                    * greatest(0, 1 - num_sessions::numeric / %(sessions_full)s::integer)))
+        END AS s
+    FROM chance
+)
+SELECT row_number() OVER (ORDER BY person COLLATE "C"), person, last_at, silent_days,
+    trim_scale(round(s::numeric, %(decimals)s::integer)),
+    trim_scale(round(p::numeric, %(decimals)s::integer)), fault
+FROM risk
+"""
+
+
+def write_batch(result: str, has_updated_at: bool) -> sql.Composed:
+    """Write P and S of the users ``(after, upto]`` in one statement; every other key stays.
+
+    The database takes the row as it is when it is its turn, so a writer beside us loses nothing.
+    The answer is how many were written, and the numbers of those whose ``kpis`` of this week are
+    no JSON object, which are left as they are. ``now()`` only says when the row was written.
+    """
+    more = sql.SQL(", updated_at" if has_updated_at else "")
+    now = sql.SQL(", now()" if has_updated_at else "")
+    change = sql.SQL(", updated_at = now()" if has_updated_at else "")
+    return sql.SQL("""
+        WITH batch AS (
+            SELECT number, user_id, s, p FROM learner_score
+            WHERE number > %(after)s AND number <= %(upto)s AND fault IS NULL
+        ), written AS (
+            INSERT INTO {result} AS kept (user_id, week_start, kpis{more})
+            SELECT user_id, %(week)s::date, jsonb_build_object('P', p, 'S', s){now}
+            FROM batch ORDER BY user_id COLLATE "C"
+            ON CONFLICT (user_id, week_start) DO UPDATE
+            SET kpis = COALESCE(kept.kpis, '{{}}') || EXCLUDED.kpis{change}
+            WHERE jsonb_typeof(COALESCE(kept.kpis, '{{}}')) = 'object'
+            RETURNING user_id::text
+        )
+        SELECT count(written.user_id), count(*) FILTER (WHERE written.user_id IS NOT NULL
+                AND batch.p IS NULL),
+            COALESCE(array_agg(batch.number) FILTER (WHERE written.user_id IS NULL), '{{}}')
+        FROM batch LEFT JOIN written ON written.user_id = batch.user_id
+    """).format(result=identifier(result), more=more, now=now, change=change)
+
+
+COUNT = "SELECT count(*), count(*) FILTER (WHERE fault IS NOT NULL) FROM learner_score"
+
+SET_FAULT = "UPDATE learner_score SET fault = %(fault)s WHERE number = ANY(%(numbers)s)"
+
+READ_FAULTS = """
+SELECT number, user_id, fault FROM learner_score
+WHERE number > %(after)s AND number <= %(upto)s AND fault IS NOT NULL ORDER BY number
+"""
+
+READ_PAGE = """
+SELECT number, user_id, s, p, last_at, silent_days FROM learner_score
+WHERE number > %(after)s AND number <= %(upto)s AND fault IS NULL ORDER BY number LIMIT %(limit)s
+"""
