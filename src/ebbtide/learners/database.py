@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg import sql
 
 from ebbtide.domain.errors import SettingsError, StoreUnavailable
 from ebbtide.learners.settings import LearnerSettings, libpq_url
+
+#: For rooms that hand a connection on, and have no business with the driver.
+Connection: TypeAlias = psycopg.Connection[Any]
 
 CONNECT_TIMEOUT_S = 15
 MOMENT_TYPES = frozenset({"timestamptz", "timestamp", "date"})
@@ -39,7 +43,7 @@ class Table:
     indexes: tuple[Index, ...]
 
 
-def connect(settings: LearnerSettings) -> psycopg.Connection[Any]:
+def connect(settings: LearnerSettings) -> Connection:
     """Open the database of the settings.
 
     Raises:
@@ -70,7 +74,7 @@ def identifier(table: str) -> sql.Identifier:
     return sql.Identifier(*table.split("."))
 
 
-def look_at(connection: psycopg.Connection[Any], name: str) -> Table | None:
+def look_at(connection: Connection, name: str) -> Table | None:
     """A table by the name that statements would use; None: there is none.
 
     A schema that may not be entered is taken for one that may not be read.
@@ -95,6 +99,12 @@ def look_at(connection: psycopg.Connection[Any], name: str) -> Table | None:
         int(num_rows) if num_rows >= 0 and kind != "v" else None,
         tuple(Index(tuple(names), num_keys, unique) for names, num_keys, unique in indexes),
     )
+
+
+def covering_index(table: Table, columns: Iterable[str]) -> tuple[str, ...] | None:
+    """The columns of an index that holds all of these, so that rows need not be read."""
+    wanted = set(columns)
+    return next((one.columns for one in table.indexes if wanted <= set(one.columns)), None)
 
 
 _TABLE = """
