@@ -16,7 +16,8 @@ from ebbtide.signals.features import Features
 from ebbtide.signals.funnel import Funnel
 from ebbtide.signals.product import ProductReader
 from ebbtide.signals.retention import Group
-from ebbtide.signals.weeks import KEPT, WEEK, Watch, Weeks
+from ebbtide.signals.watch import Watch
+from ebbtide.signals.weeks import KEPT, WEEK, Weeks
 from ebbtide.store.events.base import Change, to_batch
 from event_engines import chosen_engines, home_of
 

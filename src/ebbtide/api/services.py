@@ -23,6 +23,7 @@ from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.runner import Runner
 from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.product import ProductReader
+from ebbtide.signals.pulse_memory import PulseMemory
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue_reading import RevenueReader
 from ebbtide.store.events.base import EventStore
@@ -47,6 +48,7 @@ class Services:
     customers: CustomerReader
     revenue: RevenueReader
     product: ProductReader
+    pulse: PulseMemory
     causes: CauseMemory
     mappings: Mappings
     stripe: StripeEndpoint

@@ -37,8 +37,10 @@ from ebbtide.jobs.runner import Runner
 from ebbtide.jobs.scheduler import Scheduler
 from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.product import ProductReader
+from ebbtide.signals.pulse_memory import PulseMemory
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue_reading import RevenueReader
+from ebbtide.signals.watch import watch_over
 from ebbtide.store.state.settings import SAMPLE_COMPANY
 
 log = structlog.get_logger(__name__)
@@ -107,7 +109,9 @@ class House:
             runner = Runner(state.runs, jobs, shared_clock)
             customers = CustomerReader(catalog, events, state, clock)
             revenue = RevenueReader(catalog, events, state, customers, clock)
-            product = ProductReader(catalog, events, state)
+            watch = watch_over(events, state)
+            product = ProductReader(catalog, events, state, watch)
+            pulse = PulseMemory(catalog, events, watch)
 
             seen: list[int] = []
 
@@ -119,6 +123,7 @@ class House:
                     revenue.look_ahead()
                     seen[:] = [token]
                 product.look_ahead(clock())
+                pulse.look(clock())
 
             self.scheduler = Scheduler(runner, after_runs=look_ahead)
             stack.callback(self.scheduler.stop)
@@ -139,6 +144,7 @@ class House:
                 customers=customers,
                 revenue=revenue,
                 product=product,
+                pulse=pulse,
                 causes=CauseMemory(catalog, events),
                 mappings=mappings,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),

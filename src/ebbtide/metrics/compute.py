@@ -68,7 +68,7 @@ def compute_metric(
         store: any engine; the cases of each metric hold that all answer alike.
         known_at: events that arrived later are left out; None means that all count.
         tenants: only these, in the store's spelling; None means all.
-        since: for a metric over all history, only what came after this moment.
+        since: only what came after this moment, instead of the metric's own window.
 
     Returns:
         Integers, exact decimals, texts and UTC moments. No row for what has no events.
@@ -133,7 +133,9 @@ def metric_query(
     types and the tenants.
     """
     starts = {f"start_{word}": _before(as_of, length) for word, length in metric.windows.items()}
-    start = since if metric.window is None else _before(as_of, metric.window)
+    start = since
+    if start is None and metric.window is not None:
+        start = _before(as_of, metric.window)
     named = None if tenants is None else sorted(tenants)
     params: dict[str, Any] = {"as_of": as_of, **starts}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +17,8 @@ from ebbtide.domain.time import MICROSECOND
 from ebbtide.metrics.compute import compute_metric_arrow
 from ebbtide.signals.changes import EVERYBODY
 from ebbtide.signals.facts import INVESTIGATION_TYPES
-from ebbtide.signals.weeks import WEEK, Key, Watch, Weeks, end_of, monday_of
+from ebbtide.signals.watch import Shelf, Watch
+from ebbtide.signals.weeks import WEEK, Key, Weeks, end_of, monday_of
 from ebbtide.store.events.base import EventStore
 
 #: The column of ``activity_counts`` that counts a type.
@@ -82,8 +82,10 @@ class ActivityReader:
         self._events = events
         self._watch = watch
         self._weeks = Weeks(watch, self._load)
-        # All that happened before a Monday; its length says nothing.
-        self._before: OrderedDict[Key, Activity] = watch.keep(lambda key, late: late.first < key[0])
+        # All that happened before a Monday.
+        self._before: Shelf[datetime, Activity] = watch.keep(
+            lambda monday, late: late.first < monday, BEFORE_KEPT
+        )
 
     def over(
         self,
@@ -123,28 +125,21 @@ class ActivityReader:
                 first += WEEK
             return before, weeks
         last = monday_of(as_of + MICROSECOND)  # of the week that is not over yet
-        with self._watch.lock:
-            self._watch.look()
-            weeks = [self._weeks.read(key) for key in _weeks(first, last)]
-            before = self._until(first)
+        self._watch.look()
+        weeks = [self._weeks.read(key) for key in _weeks(first, last)]
+        before = self._before.get(first, lambda: self._until(first))
         if last <= as_of:
             weeks.append(self._load(last - MICROSECOND, as_of, None))
         return before, weeks
 
     def _until(self, monday: datetime) -> Activity:
         """All that happened before a Monday: what is kept up to an earlier one, and since then."""
-        near = (one for one, _ in self._before if monday - BEFORE_REACH <= one <= monday)
+        near = (one for one in self._before.keys() if monday - BEFORE_REACH <= one < monday)
         earlier = max(near, default=None)
-        if earlier is None:
-            kept = self._load(None, monday - MICROSECOND, None)
-        else:
-            since = [self._weeks.read(key) for key in _weeks(earlier, monday)]
-            kept = together([self._before[earlier, WEEK], *since])
-        self._before[monday, WEEK] = kept
-        self._before.move_to_end((monday, WEEK))
-        while len(self._before) > BEFORE_KEPT:
-            self._before.popitem(last=False)
-        return kept
+        known = None if earlier is None else self._before.peek(earlier)
+        if earlier is None or known is None:
+            return self._load(None, monday - MICROSECOND, None)
+        return together([known, *(self._weeks.read(key) for key in _weeks(earlier, monday))])
 
     def _load(self, start: datetime | None, end: datetime, known_at: datetime | None) -> Activity:
         table = compute_metric_arrow(

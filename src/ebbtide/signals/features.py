@@ -13,7 +13,7 @@ from ebbtide.signals.activity import COLUMN_OF, Activity, ActivityReader
 from ebbtide.signals.facts import DAY
 from ebbtide.signals.retention import Comparison, compare, customers_of, standings_at
 from ebbtide.signals.subscription_words import SubscriptionWords
-from ebbtide.signals.weeks import Watch
+from ebbtide.signals.watch import Watch
 from ebbtide.store.events.base import EventStore
 
 LENGTH = 30 * DAY

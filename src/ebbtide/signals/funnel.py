@@ -21,7 +21,8 @@ from ebbtide.metrics.compute import compute_metric_arrow
 from ebbtide.signals.changes import EVERYBODY
 from ebbtide.signals.facts import DAY
 from ebbtide.signals.recent import to_moment
-from ebbtide.signals.weeks import Watch, Weeks
+from ebbtide.signals.watch import Watch
+from ebbtide.signals.weeks import Weeks
 from ebbtide.store.events.base import EventStore
 
 LENGTH = 30 * DAY

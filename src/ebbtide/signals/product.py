@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from datetime import datetime
 
 from ebbtide.catalog.loader import Catalog
@@ -10,7 +9,7 @@ from ebbtide.signals.activity import ActivityReader
 from ebbtide.signals.cohorts import CohortReader
 from ebbtide.signals.features import FeatureReader
 from ebbtide.signals.funnel import FunnelReader
-from ebbtide.signals.weeks import Watch
+from ebbtide.signals.watch import Watch, watch_over
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
 
@@ -18,11 +17,11 @@ from ebbtide.store.state.base import StateStore
 class ProductReader:
     """Questions about the product; may be asked from any thread."""
 
-    def __init__(self, catalog: Catalog, events: EventStore, state: StateStore) -> None:
-        def erasures() -> Hashable:
-            return frozenset(state.tenants.erasures().items())
-
-        watch = Watch(events, erasures)
+    def __init__(
+        self, catalog: Catalog, events: EventStore, state: StateStore, watch: Watch | None = None
+    ) -> None:
+        """Begin with nothing kept; a watch may be shared with other readers."""
+        watch = watch or watch_over(events, state)
         activity = ActivityReader(catalog, events, watch)
         self.funnel = FunnelReader(catalog, events, watch)
         self.features = FeatureReader(catalog, events, watch, activity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,6 +25,7 @@ from ebbtide.signals.pulse import (
     judge,
     percentile,
 )
+from ebbtide.signals.pulse_memory import PulseMemory
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.resources import Resources
@@ -90,12 +91,14 @@ def take_pulse(
     state: StateStore,
     as_of: datetime,
     known_at: datetime | None = None,
+    memory: PulseMemory | None = None,
 ) -> Pulse:
     """Look at the business at a moment.
 
     Args:
         as_of: UTC-aware.
         known_at: what came later was not known; thresholds set later did not hold either.
+        memory: spares the event store most of the reading; without it all is read.
 
     Returns:
         Always an answer: a store that cannot answer makes it UNKNOWN, and its numbers None.
@@ -103,7 +106,9 @@ def take_pulse(
     rule = catalog.signals.pulse
     read, thresholds = None, None
     try:
-        read = _read(catalog, events, as_of, known_at)
+        read = _recall(catalog, events, as_of, known_at, memory)
+        if read is None:
+            read = _read(catalog, events, as_of, known_at)
     except StoreUnavailable:
         pass  # the verdict says so
     reading, strip = read or (None, None)
@@ -115,6 +120,69 @@ def take_pulse(
         thresholds = None
     verdict = judge(reading, thresholds, rule.stale_after)
     return Pulse(as_of, known_at, rule.formula, verdict, reading, strip, thresholds)
+
+
+def _recall(
+    catalog: Catalog,
+    events: EventStore,
+    as_of: datetime,
+    known_at: datetime | None,
+    memory: PulseMemory | None,
+) -> tuple[Reading, Strip] | None:
+    """The same as :func:`_read` from memory; None when memory is of no use."""
+    try:
+        kept = None if memory is None else memory.look(as_of, known_at)
+    except StoreUnavailable:
+        return None  # whichever store it was: what can be read, is read
+    if kept is None:
+        return None
+    counts = {
+        name: Change(
+            *(
+                len(one.tenants) if column == "num_tenants" else one.nums[column]
+                for one in (kept.now, kept.before, kept.week)
+            )
+        )
+        for name, column in _COUNTED.items()
+    }
+    days: MetricTable | None = None
+    if not all(one.num_3h for one in kept.producers.values()):
+        days = compute_metric(
+            catalog.metrics["pulse_producer_days"], as_of, events, known_at=known_at
+        )
+    usual = _usual(days)
+    num_failed = kept.now.nums["num_llm_failed"]
+    reading = Reading(
+        as_of=as_of,
+        newest_at=kept.now.newest_at,
+        counts=counts,
+        num_events=kept.now.nums["num_events"],
+        num_llm_calls=kept.now.nums["num_llm_made"] + num_failed,
+        num_llm_failed=num_failed,
+        samples=tuple(newest_samples(_samples(kept.infra))),
+        producers=tuple(
+            Producer(
+                source,
+                one.newest_at,
+                one.newest_received_at,
+                one.num_24h,
+                one.num_3h,
+                usual(source),
+            )
+            for source, one in kept.producers.items()
+        ),
+    )
+    num_calls, num_costs, cost_usd = kept.costs
+    strip = Strip(
+        cost_24h_usd=kept.now.cost_usd,
+        cost_today_usd=Decimal(0) if num_calls == 0 else cost_usd,
+        num_without_cost=num_calls - num_costs,
+        latency_ms_p95=percentile(kept.latencies, P95),
+        events_per_minute=Fraction(kept.num_5m, _RECENT_MINUTES),
+        newest_at=kept.now.newest_at,
+        newest_received_at=kept.now.newest_received_at,
+    )
+    return reading, strip
 
 
 def _read(
@@ -141,7 +209,7 @@ def _read(
         latencies = _latencies(catalog, events, as_of, known_at)
         counts, before, week = (_one(table) for table in (now, *others))
         cost = _one(today.result())
-        samples = _samples(infra.result())
+        samples = _samples(infra.result().rows)
     num_calls, num_cost = cost["num_calls"] or 0, cost["num_cost"] or 0
     num_failed = counts["num_llm_failed"] or 0
     # Most of the time everybody is there, and the days before need not be looked at.
@@ -187,18 +255,23 @@ def _latencies(
 
 
 def _producers(present: MetricTable, days: MetricTable | None) -> Iterable[Producer]:
+    usual = _usual(days)
+    for source, newest_at, newest_received_at, _, num_3h, num_24h in present.rows:
+        yield Producer(source, newest_at, newest_received_at, num_24h, num_3h, usual(source))
+
+
+def _usual(days: MetricTable | None) -> Callable[[str], tuple[int, ...]]:
+    """What producers sent in the same hours of the days before; zeros when nobody looked."""
     before: dict[tuple[str, int], int] = {}
     if days is not None:
         for source, newest_at, num in days.rows:
             before[source, (days.as_of - newest_at) // _DAY] = num
-    for source, newest_at, newest_received_at, _, num_3h, num_24h in present.rows:
-        usual = tuple(before.get((source, day), 0) for day in range(1, _DAYS + 1))
-        yield Producer(source, newest_at, newest_received_at, num_24h, num_3h, usual)
+    return lambda source: tuple(before.get((source, day), 0) for day in range(1, _DAYS + 1))
 
 
-def _samples(table: MetricTable) -> Iterable[Sample]:
+def _samples(rows: Iterable[tuple[Any, ...]]) -> Iterable[Sample]:
     """What resources reported, oldest first; a limit of 0 or less says nothing."""
-    for resource, at, _, _, metadata in table.rows:
+    for resource, at, _, _, metadata in rows:
         values = json.loads(metadata, parse_float=Decimal)
         used, limit = Fraction(values["current"]), Fraction(values["limit"])
         if limit > 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,11 +10,11 @@ from ebbtide.domain.time import EPOCH
 from ebbtide.metrics.compute import compute_metric
 from ebbtide.signals.retention import Word
 from ebbtide.signals.subscription import CANCELLED
-from ebbtide.signals.weeks import DAY, Key, Watch
+from ebbtide.signals.watch import Shelf, Watch
 from ebbtide.store.events.base import EventStore
 
 _END = EPOCH.replace(year=9999)  # after every event that can be stored
-_ALL: Key = (EPOCH, DAY)
+_ALL = ""  # the only key
 
 
 class SubscriptionWords:
@@ -26,8 +25,8 @@ class SubscriptionWords:
         self._events = events
         self._watch = watch
         types = frozenset(self._metric.inputs or ())
-        self._shelf: OrderedDict[Key, Sequence[Word]] = watch.keep(
-            lambda _, late: late.event_type in types
+        self._shelf: Shelf[str, Sequence[Word]] = watch.keep(
+            lambda _, late: late.event_type in types, 1
         )
 
     def until(self, as_of: datetime, *, known_at: datetime | None = None) -> Sequence[Word]:
@@ -38,11 +37,8 @@ class SubscriptionWords:
         """
         if known_at is not None:
             return self._load(as_of, known_at)
-        with self._watch.lock:
-            self._watch.look()
-            if _ALL not in self._shelf:
-                self._shelf[_ALL] = self._load(_END, None)
-            return self._shelf[_ALL]
+        self._watch.look()
+        return self._shelf.get(_ALL, lambda: self._load(_END, None))
 
     def _load(self, as_of: datetime, known_at: datetime | None) -> Sequence[Word]:
         table = compute_metric(self._metric, as_of, self._events, known_at=known_at)

@@ -7,15 +7,13 @@ store. The store tells what came late, and what that touches is asked anew.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from ebbtide.domain.time import EPOCH, MICROSECOND
-from ebbtide.store.events.base import EventStore
+from ebbtide.signals.watch import Late, Shelf, Watch
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 KEPT = 100  # pieces of one kind of answer: a year and more of weeks, and the days at their ends
@@ -27,18 +25,6 @@ _FIRST_MONDAY = EPOCH - 3 * DAY  # 1 January 1970 was a Thursday
 
 T = TypeVar("T")
 Key = tuple[datetime, timedelta]  #: the first moment of a week or day, and how long it is
-
-
-class Late(NamedTuple):
-    """What was stored since the last look: its type, and its first and last days."""
-
-    event_type: str
-    first: datetime
-    last: datetime
-
-
-#: Whether something that was stored changes what stands under a key.
-Touches = Callable[[Key, Late], bool]
 
 
 def monday_of(moment: datetime) -> datetime:
@@ -55,50 +41,6 @@ def _floor(moment: datetime, length: timedelta) -> datetime:
     return moment - (moment - _FIRST_MONDAY) % length
 
 
-class Watch:
-    """Sees what is stored late and what is erased, and has what is kept of it dropped.
-
-    Its lock is held while kept pieces are read, so that no change is missed between the look and
-    the reading; pieces that are not kept are read without it.
-    """
-
-    def __init__(self, events: EventStore, erasures: Callable[[], Hashable]) -> None:
-        """Begin to watch.
-
-        Args:
-            erasures: what was erased so far; it is written there after the events are gone.
-        """
-        self.lock = threading.Lock()
-        self._events = events
-        self._erasures = erasures
-        self._erased: Hashable = None
-        self._seen = 0
-        self._kept: list[tuple[OrderedDict[Key, Any], Touches]] = []
-
-    def keep(self, touches: Touches) -> OrderedDict[Key, Any]:
-        """A new shelf, of which everything is dropped that a change touches."""
-        shelf: OrderedDict[Key, Any] = OrderedDict()
-        self._kept.append((shelf, touches))
-        return shelf
-
-    def look(self) -> None:
-        """Drop what is not what is stored any more. Call it with the lock, before reading."""
-        erased = self._erasures()
-        # What is stored after this look is told by the next one.
-        changes, self._seen = self._events.changes(self._seen)
-        late = {
-            Late(one.event_type, _floor(one.first_at, DAY), _floor(one.last_at, DAY))
-            for one in changes
-        }
-        for shelf, touches in self._kept:
-            if erased != self._erased:
-                shelf.clear()
-            for key in list(shelf):
-                if any(touches(key, one) for one in late):
-                    del shelf[key]
-        self._erased = erased
-
-
 class Weeks(Generic[T]):
     """One kind of answer, by stretches of time that lie side by side. From any thread."""
 
@@ -113,7 +55,7 @@ class Weeks(Generic[T]):
         """
         self._watch = watch
         self._load = load
-        self._shelf: OrderedDict[Key, T] = watch.keep(_is_inside)
+        self._shelf: Shelf[Key, T] = watch.keep(_is_inside, KEPT)
 
     def over(
         self,
@@ -137,10 +79,9 @@ class Weeks(Generic[T]):
         if known_at is not None:
             return [self._load(start, end, known_at)]
         pieces = list(pieces_of(start + MICROSECOND, end + MICROSECOND))
-        with self._watch.lock:
-            if look:
-                self._watch.look()
-            kept = self._kept_of([key for _, _, key in pieces if key is not None])
+        if look:
+            self._watch.look()
+        kept = self._kept_of([key for _, _, key in pieces if key is not None])
         found: list[T] = []
         for is_kept, run in groupby(pieces, lambda piece: piece[2] in kept):
             if is_kept:
@@ -162,15 +103,10 @@ class Weeks(Generic[T]):
         return kept
 
     def read(self, key: Key) -> T:
-        """One week or day; call it with the lock of the watch, after its look."""
-        if key not in self._shelf:
-            first, length = key
-            last = first + length - MICROSECOND
-            self._shelf[key] = self._load(first - MICROSECOND, last, None)
-            if len(self._shelf) > KEPT:
-                self._shelf.popitem(last=False)
-        self._shelf.move_to_end(key)
-        return self._shelf[key]
+        """One week or day; call it after the look of the watch."""
+        first, length = key
+        last = first + length - MICROSECOND
+        return self._shelf.get(key, lambda: self._load(first - MICROSECOND, last, None))
 
 
 def pieces_of(first: datetime, last: datetime) -> Iterator[tuple[datetime, datetime, Key | None]]:
@@ -191,5 +127,5 @@ def pieces_of(first: datetime, last: datetime) -> Iterator[tuple[datetime, datet
 
 
 def _is_inside(key: Key, late: Late) -> bool:
-    begin, length = key
-    return late.first < begin + length and late.last >= begin
+    first, length = key
+    return late.is_within(first - MICROSECOND, first + length - MICROSECOND)

@@ -47,7 +47,9 @@ def get_pulse(
     """
     check_unbound(key)
     now = house.clock()
-    pulse = take_pulse(house.catalog, house.events, house.state, as_of or now, known_at)
+    pulse = take_pulse(
+        house.catalog, house.events, house.state, as_of or now, known_at, house.pulse
+    )
     titles = {one.name: one.title for one in house.catalog.signals.pulse.thresholds}
     return shown(pulse, titles, now)
 

@@ -658,9 +658,10 @@ def _narrowed(column: pa.ChunkedArray) -> pa.ChunkedArray:
         whole = np.frombuffer(chunk.storage.buffers()[1], "<i8").reshape(-1, 2)
         whole = whole[chunk.offset : chunk.offset + len(chunk)]
         low = whole[:, 0]
-        if (whole[:, 1] != low >> 63).any():
+        is_null = chunk.is_null().to_numpy(False)  # what stands under a null is no number
+        if ((whole[:, 1] != low >> 63) & ~is_null).any():
             raise QueryError("a sum of integers does not fit into 64 bits")
-        chunks.append(pa.array(low, pa.int64(), mask=chunk.is_null().to_numpy(False)))
+        chunks.append(pa.array(low, pa.int64(), mask=is_null))
     return pa.chunked_array(chunks, pa.int64())
 
 
