@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from time import monotonic
 from typing import Any
 
@@ -130,20 +130,7 @@ class _Run:
         self._skipped: tuple[str, ...] = ()
         self._unreadable: list[str] = []
         self._write_sql: sql.Composed | None = None
-        self._values: dict[str, Any] = {
-            "as_of": as_of,
-            "cutoff": as_of - timedelta(days=threshold_days),
-            "since": as_of - formulas.HISTORY,
-            "default_target": settings.metrics_default_target,
-            "horizon": settings.metrics_churn_horizon_days,
-            "variance_min": formulas.OBSERVATION_VARIANCE_MIN,
-            "silence_weight": formulas.SILENCE_WEIGHT,
-            "gap_weight": formulas.GAP_WEIGHT,
-            "gap_full": formulas.GAP_FULL_DAYS,
-            "rarity_weight": formulas.RARITY_WEIGHT,
-            "sessions_full": formulas.SESSIONS_FULL,
-            "decimals": formulas.STORED_DECIMALS,
-        }
+        self._values = statements.values(as_of, threshold_days, settings)
 
     # -- what is read and computed -------------------------------------------------------------
 
@@ -354,6 +341,7 @@ class _Run:
         with self._connection.transaction(force_rollback=take_back):
             # Columns without a zone, and dates, are UTC here.
             self._connection.execute("SET LOCAL TIME ZONE 'UTC'")
+            self._connection.execute("SET LOCAL jit = off")  # it takes longer than it saves here
             self._connection.execute(f"SET LOCAL work_mem = '{WORK_MEMORY}'")
             self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             yield

@@ -7,10 +7,14 @@ Results stand in temporary tables of the connection. No statement reads a clock:
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
 
 from psycopg import sql
 
+from ebbtide.learners import formulas
 from ebbtide.learners.database import identifier
+from ebbtide.learners.settings import LearnerSettings
 from ebbtide.learners.sources import AbilityTable, ActivitySource, ExamTable, GoalTable
 
 # Every column of foreign tables is named in a statement of its own and compared in its own type:
@@ -46,6 +50,24 @@ DROP TABLE pg_temp.learner_seen, pg_temp.learner_known, pg_temp.learner_alias,
 """
 
 UUID_FORM = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+
+def values(as_of: datetime, threshold_days: int, settings: LearnerSettings) -> dict[str, Any]:
+    """What the statements are told, by name; each takes some of it."""
+    return {
+        "as_of": as_of,
+        "cutoff": as_of - timedelta(days=threshold_days),
+        "since": as_of - formulas.HISTORY,
+        "default_target": settings.metrics_default_target,
+        "horizon": settings.metrics_churn_horizon_days,
+        "variance_min": formulas.OBSERVATION_VARIANCE_MIN,
+        "silence_weight": formulas.SILENCE_WEIGHT,
+        "gap_weight": formulas.GAP_WEIGHT,
+        "gap_full": formulas.GAP_FULL_DAYS,
+        "rarity_weight": formulas.RARITY_WEIGHT,
+        "sessions_full": formulas.SESSIONS_FULL,
+        "decimals": formulas.STORED_DECIMALS,
+    }
 
 
 def moment(columns: Iterable[str]) -> sql.Composed:
@@ -266,9 +288,11 @@ def read_scores(exams: ExamTable, score: str) -> sql.Composed:
 
 # S is computed in exact decimals. P needs the normal distribution, which PostgreSQL has not
 # before version 16: Hart's rational approximation in West's form (2005), good to 15 digits.
+# MATERIALIZED keeps each step a column: pulled together, a polynomial would repeat all of the
+# steps below it in each of its terms, and planning alone would take a quarter of a second.
 SCORE = """
 INSERT INTO learner_score (number, user_id, last_at, silent_days, s, p, fault)
-WITH population AS (
+WITH population AS MATERIALIZED (
     SELECT n, mean, sqrt((within + between) / n) AS sd,
         within / (n - k) / ((within + between) / n) AS noise
     FROM (
@@ -282,7 +306,7 @@ WITH population AS (
         ) AS all_scores
     ) AS spread
     WHERE n > k AND within + between > 0
-), input AS (
+), input AS MATERIALIZED (
     SELECT inactive.person, inactive.last_at, target.fault,
         floor(EXTRACT(EPOCH FROM %(as_of)s::timestamptz - inactive.last_at) / 86400)::integer
             AS silent_days,
@@ -305,14 +329,14 @@ WITH population AS (
             (SELECT greatest(%(variance_min)s::double precision, population.noise) AS v) AS floored
     ) AS posterior ON posterior.person = inactive.person
     CROSS JOIN LATERAL (SELECT estimate.person IS NOT NULL AS is_estimated) AS kind
-), distance AS (
+), distance AS MATERIALIZED (
     SELECT input.*,
         CASE WHEN sigma > 0 AND sigma < 1e100 THEN
             CASE WHEN abs(mu - target) < 40 * sigma THEN (mu - target) / sigma
                  ELSE 40 * sign(mu - target) END
         END AS z
     FROM input
-), chance AS (
+), chance AS MATERIALIZED (
     SELECT distance.*,
         CASE WHEN z > 0 THEN 1 - tail ELSE tail END AS p
     FROM distance
