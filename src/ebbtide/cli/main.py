@@ -15,6 +15,7 @@ from ebbtide.cli.backtest import backtest_commands
 from ebbtide.cli.brief import brief_command
 from ebbtide.cli.cohorts import cohorts_command
 from ebbtide.cli.customers import customers_command
+from ebbtide.cli.detect_inactivity import detect_inactivity_command
 from ebbtide.cli.door import Connect
 from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
@@ -83,6 +84,7 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("revenue")(revenue_command(connect))
     app.command("backfill")(backfill_command(connect))
     app.command("simulate")(simulate)
+    app.command("detect-inactivity")(detect_inactivity_command)
     app.add_typer(alerts_commands(connect), name="alerts")
     app.add_typer(backtest_commands(), name="backtest")
     app.add_typer(interventions_commands(connect), name="interventions")
