@@ -18,8 +18,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from ebbtide.api.application import build_application
 from ebbtide.app.data_dir import RunningServer
+from ebbtide.app.doors import Doors
 from ebbtide.app.house import House
 from ebbtide.domain.errors import SettingsError
 
@@ -122,7 +122,7 @@ def url_of(listener: socket.socket) -> str:
 
 def _server(house: House) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_application(house.services, is_simulated=house.is_simulated),
+        Doors(house),
         loop="uvloop",
         http=partial(  # type: ignore[arg-type]  # any factory of protocols will do
             DeadlineProtocol, header_deadline_s=house.settings.header_deadline_s

@@ -1,0 +1,158 @@
+"""The screens in their order, each with the one question that it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """A place in the console.
+
+    ``shortcut`` is the key that leads to it. ``api`` and ``command`` answer its question outside
+    of the console; a screen that ``is_planned`` shows those instead of an answer.
+    """
+
+    name: str
+    path: str
+    title: str
+    question: str
+    decision: str
+    shortcut: str
+    api: str
+    command: str
+    group: str = "questions"
+    is_planned: bool = False
+
+
+SCREENS: tuple[Screen, ...] = (
+    Screen(
+        "today",
+        "/today",
+        "Today",
+        "Who should I call today, and why?",
+        "Decide whom to call first, and what to say.",
+        "t",
+        "/ops/customers/at-risk",
+        "ebbtide today",
+        group="daily",
+    ),
+    Screen(
+        "pulse",
+        "/pulse",
+        "System Pulse",
+        "Is my business healthy right now?",
+        "Decide whether today is a normal day.",
+        "1",
+        "/ops/pulse",
+        "ebbtide pulse",
+    ),
+    Screen(
+        "customers",
+        "/customers",
+        "Customer Intelligence",
+        "Who is this customer and are they slipping?",
+        "Decide which customer needs you.",
+        "2",
+        "/ops/customers",
+        "ebbtide customers",
+    ),
+    Screen(
+        "incidents",
+        "/incidents",
+        "Incident Intelligence",
+        "What is breaking and is it systemic?",
+        "Decide whether to roll back a policy or a model: incidents by model and policy, what they"
+        " come from, and what became worse with which version.",
+        "3",
+        "/ops/incidents/patterns",
+        "",
+        is_planned=True,
+    ),
+    Screen(
+        "stickiness",
+        "/stickiness",
+        "Product Stickiness",
+        "Which feature actually keeps users?",
+        "Decide what to build on and what to let go: the funnel from incident to certificate,"
+        " features that keep customers, and cohorts over the weeks.",
+        "4",
+        "/ops/stickiness",
+        "ebbtide funnel",
+        is_planned=True,
+    ),
+    Screen(
+        "revenue",
+        "/revenue",
+        "Revenue & Risk",
+        "Am I making money safely?",
+        "Decide whose price or use has to change: margin of each customer, what is not known of"
+        " it, and where money is at risk.",
+        "5",
+        "/ops/revenue",
+        "ebbtide revenue",
+        is_planned=True,
+    ),
+    Screen(
+        "infra",
+        "/infra",
+        "Infra & Limits",
+        "What breaks first if I grow?",
+        "Decide what to enlarge, and when.",
+        "6",
+        "/ops/infra",
+        "ebbtide limits",
+    ),
+    Screen(
+        "replay",
+        "/replay",
+        "Replay Lab",
+        "Can I reproduce and fix anything?",
+        "Decide whether a fix is one: run a recorded incident again with another model or policy,"
+        " and compare. Nothing is recorded for replays yet; incidents come in as events, with"
+        " their model and policy version, so that they can be told apart.",
+        "7",
+        "/ops/events",
+        "ebbtide events",
+        is_planned=True,
+    ),
+    Screen(
+        "playbooks",
+        "/playbooks",
+        "Playbooks",
+        "Does what we do help?",
+        "Decide which playbook to keep: how often it was suggested, taken up, and followed by what"
+        " it hopes for.",
+        "p",
+        "/ops/playbooks",
+        "ebbtide interventions list",
+        group="workshop",
+        is_planned=True,
+    ),
+    Screen(
+        "data",
+        "/data",
+        "Data",
+        "Can I trust what I see?",
+        "Decide whether something upstream has to be mended: producers and their freshness, what"
+        " waits in quarantine, imports, keys.",
+        "d",
+        "/v1/quarantine",
+        "ebbtide quarantine list",
+        group="workshop",
+        is_planned=True,
+    ),
+    Screen(
+        "jobs",
+        "/jobs",
+        "Jobs",
+        "Is everything computed that should be?",
+        "Decide whether a number is late because a job is.",
+        "j",
+        "/ops/jobs",
+        "ebbtide jobs list",
+        group="workshop",
+    ),
+)
+
+BY_NAME = {screen.name: screen for screen in SCREENS}
