@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
@@ -77,12 +78,16 @@ def test_no_rule_is_stretched(metadata: dict[str, Any]) -> None:
 def cause(*others: Incident) -> tuple[str, str, Fraction, bool]:
     """What an incident without evidence is taken for, beside others of 30 days."""
     asked = incident("asked")
-    causes = [
-        (one.tenant_id, one.at, verdict.attribution)
-        for one in (*others, asked)
-        if (verdict := by_rules(one, RULE)) is not None
-    ]
-    found = attribute([asked], lambda _: causes, RULE)["acme", "asked"]
+
+    def count(tenant_id: str, start: datetime, end: datetime) -> Counter[str]:
+        verdicts = (
+            by_rules(one, RULE)
+            for one in (*others, asked)
+            if one.tenant_id == tenant_id and start < one.at <= end
+        )
+        return Counter(verdict.attribution for verdict in verdicts if verdict is not None)
+
+    found = attribute([asked], lambda _: count, RULE)["acme", "asked"]
     return found.attribution, found.rule, found.confidence, found.needs_review
 
 
@@ -137,6 +142,6 @@ anything = (
     )
 )
 def test_every_incident_gets_one_of_six(metadata: dict[str, Any]) -> None:
-    found = attribute([incident(**metadata)], lambda _: [], RULE)["acme", "e-1"]
+    found = attribute([incident(**metadata)], lambda _: lambda *_: Counter(), RULE)["acme", "e-1"]
     assert found.attribution in ATTRIBUTIONS
     assert found.needs_review == (found.rule == "fallback")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from ebbtide.catalog.loader import load_catalog
 from ebbtide.domain.event import Event
-from ebbtide.signals.cause_memory import Cause, CauseMemory
+from ebbtide.signals.cause_memory import CauseMemory, Judged
+from ebbtide.signals.watch import Watch
 from ebbtide.store.events.base import EventStore, to_batch
 from event_engines import chosen_engines, home_of
 from event_factory import NOON, make_event
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 CATALOG = load_catalog()
 SINCE, AS_OF = NOON - 30 * DAY + timedelta(minutes=7), NOON + timedelta(minutes=20)
 TENANTS = ("acme", "other", "gone")
@@ -57,40 +58,66 @@ def add(store: EventStore, *events: Event) -> None:
     store.append(to_batch(events))
 
 
-def anew(store: EventStore) -> list[Cause]:
-    return sorted(CauseMemory(CATALOG, store).causes(SINCE, AS_OF, TENANTS))
+def counted(
+    memory: CauseMemory, known_at: datetime | None = None, named: tuple[str, ...] | None = TENANTS
+) -> dict[tuple[str, str], int]:
+    """Causes of the whole window, and of the last two days, by tenant."""
+    found = {}
+    for since in (SINCE, AS_OF - 2 * DAY):
+        count = memory.shares(SINCE, AS_OF, named, known_at)
+        for tenant in named or TENANTS:
+            for cause, num in count(tenant, since, AS_OF).items():
+                found[tenant, cause] = found.get((tenant, cause), 0) + num
+    return found
+
+
+def told(memory: CauseMemory, known_at: datetime | None = None) -> list[Judged]:
+    return memory.judged(AS_OF - 47 * HOUR, AS_OF, known_at)
 
 
 def test_memory_tells_what_is_there_now(store: EventStore) -> None:
-    memory = CauseMemory(CATALOG, store)
-    assert memory.causes(SINCE, AS_OF, TENANTS) == []
-    add(store, *FIRST)
-    found = sorted(memory.causes(SINCE, AS_OF, TENANTS))
-    assert [(one.tenant_id, one.attribution) for one in found] == [
-        ("acme", "BUDGET_EXCEEDED"),
-        ("acme", "USER_MISUSE"),
-        ("acme", "USER_MISUSE"),
-        ("gone", "USER_MISUSE"),
-        ("other", "BUDGET_EXCEEDED"),
-    ]
-    assert [one.tenant_id for one in memory.causes(SINCE, AS_OF, ["other"])] == ["other"]
+    erased = [0]
+    memory = CauseMemory(CATALOG, store, Watch(store, lambda: erased[0]))
 
-    add(store, incident("late", 47.6, evidence=BUDGET), incident("later still", 47.4))
-    assert sorted(memory.causes(SINCE, AS_OF, TENANTS)) == anew(store)
-    assert len(anew(store)) == 6
+    def anew() -> CauseMemory:
+        return CauseMemory(CATALOG, store)
+
+    assert counted(memory) == {} and told(memory) == []
+    add(store, *FIRST)
+    assert counted(memory, named=None) == {
+        ("acme", "BUDGET_EXCEEDED"): 1,
+        ("acme", "USER_MISUSE"): 3,  # one on the full hour 48 hours before noon is too old
+        ("gone", "USER_MISUSE"): 2,
+        ("other", "BUDGET_EXCEEDED"): 2,
+    }
+    # A few tenants alone, read by themselves, and from what is kept.
+    for one in (anew(), memory):
+        assert counted(one, named=("other",)) == {("other", "BUDGET_EXCEEDED"): 2}
+        assert counted(one) == counted(memory, named=None)
+    assert [one.incident.incident_id for one in told(memory)] == [
+        one.incident.incident_id for one in told(anew())
+    ]
+
+    add(store, incident("late", 46.6, evidence=BUDGET), incident("later still", 46.4))
+    assert counted(memory)["acme", "BUDGET_EXCEEDED"] == 3
+    assert counted(memory, named=None) == counted(anew(), named=None)
+    assert told(memory) == told(anew()) and len(told(memory)) == 4
 
     store.erase_tenant("gone")
-    left = sorted(memory.causes(SINCE, AS_OF, TENANTS))
-    assert left == anew(store) and "gone" not in {one.tenant_id for one in left}
-    assert len(left) == 5
+    erased[0] = 1
+    assert counted(memory, named=None) == counted(anew(), named=None)
+    assert told(memory) == told(anew()) and len(told(memory)) == 3
+    assert ("gone", "USER_MISUSE") not in counted(memory)
 
 
 def test_what_was_not_known_is_not_told(store: EventStore) -> None:
     memory = CauseMemory(CATALOG, store)
     add(store, *FIRST)
-    assert len(memory.causes(SINCE, AS_OF, TENANTS)) == 5
-    known_at = NOON - 24 * HOUR
-    assert len(memory.causes(SINCE, AS_OF, TENANTS, known_at)) == 3
+    for named in (TENANTS, None, TENANTS):
+        assert sum(counted(memory, NOON - 24 * HOUR, named).values()) == 4
+        assert sum(counted(memory, None, named).values()) == 8
+    assert [one.incident.tenant_id for one in told(memory, NOON - 5 * HOUR)] == []
+    assert [one.incident.tenant_id for one in told(memory, NOON - 5 * HOUR + SECOND)] == ["gone"]
 
 
 def test_hours_that_are_as_they_were_are_not_read_again(
@@ -98,14 +125,17 @@ def test_hours_that_are_as_they_were_are_not_read_again(
 ) -> None:
     memory = CauseMemory(CATALOG, store)
     add(store, *FIRST)
-    before = memory.causes(SINCE, AS_OF, TENANTS)
+    before = counted(memory, named=None), told(memory)
     read = []
     original = store.query_arrow
 
-    def counted(sql: str, params: dict[str, object]) -> object:
+    def counting(sql: str, params: dict[str, object]) -> object:
         read.append(params)
         return original(sql, params)
 
-    monkeypatch.setattr(store, "query_arrow", counted)
-    assert sorted(memory.causes(SINCE, AS_OF, TENANTS)) == sorted(before)
-    assert len(read) == 2  # the parts of hours at both ends
+    monkeypatch.setattr(store, "query_arrow", counting)
+    assert (counted(memory, named=None), told(memory)) == before
+    assert not read
+    add(store, incident("another", 3))
+    counted(memory, named=None)
+    assert len(read) == 1  # that hour

@@ -112,6 +112,7 @@ class House:
             watch = watch_over(events, state)
             product = ProductReader(catalog, events, state, watch)
             pulse = PulseMemory(catalog, events, watch)
+            causes = CauseMemory(catalog, events, watch)
 
             seen: list[int] = []
 
@@ -124,6 +125,7 @@ class House:
                     seen[:] = [token]
                 product.look_ahead(clock())
                 pulse.look(clock())
+                causes.look_ahead(clock())
 
             self.scheduler = Scheduler(runner, after_runs=look_ahead)
             stack.callback(self.scheduler.stop)
@@ -145,7 +147,7 @@ class House:
                 revenue=revenue,
                 product=product,
                 pulse=pulse,
-                causes=CauseMemory(catalog, events),
+                causes=causes,
                 mappings=mappings,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 authenticator=authenticator,

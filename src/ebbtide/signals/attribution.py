@@ -12,9 +12,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from ebbtide.catalog.incidents import ATTRIBUTIONS, AttributionRule
+
+#: Counts the causes of a tenant's incidents of ``(start, end]``.
+Shares = Callable[[str, datetime, datetime], Counter[str]]
 
 FALLBACK = "fallback"
 CORRECTED = "corrected"
@@ -75,32 +79,32 @@ def by_rules(incident: Incident, rule: AttributionRule) -> Attribution | None:
 
 def attribute(
     incidents: Iterable[Incident],
-    causes: Callable[[Collection[Incident]], Iterable[tuple[str, datetime, str]]],
+    shares: Callable[[Collection[Incident]], Shares],
     rule: AttributionRule,
+    judged: Mapping[tuple[str, str], Attribution | None] = MappingProxyType({}),
 ) -> dict[tuple[str, str], Attribution]:
     """The cause of each incident, by ``(tenant_id, event_uuid)``.
 
     Args:
         incidents: those asked about.
-        causes: for incidents that no rule matches ``(tenant_id, moment, cause)`` of all incidents
-            of their tenants that a rule does match, from ``share_days`` before the earliest one
-            on. Called only when there are some.
+        shares: for incidents that no rule matches what counts the incidents of their tenants that
+            a rule does match, from ``share_days`` before the earliest one on. Called only when
+            there are some.
+        judged: what :func:`by_rules` says, where that is known.
     """
     found: dict[tuple[str, str], Attribution | None] = {}
     unmatched = []
     for one in incidents:
-        verdict = by_rules(one, rule)
-        found[one.tenant_id, one.event_uuid] = verdict
+        key = one.tenant_id, one.event_uuid
+        verdict = judged[key] if key in judged else by_rules(one, rule)
+        found[key] = verdict
         if verdict is None:
             unmatched.append(one)
-    by_tenant: dict[str, list[tuple[datetime, str]]] = {}
     if unmatched:
-        for tenant_id, at, cause in causes(unmatched):
-            by_tenant.setdefault(tenant_id, []).append((at, cause))
-    for one in unmatched:
-        start = one.at - timedelta(days=rule.share_days)
-        near = [what for at, what in by_tenant.get(one.tenant_id, ()) if start < at <= one.at]
-        found[one.tenant_id, one.event_uuid] = _fallback(Counter(near), rule)
+        count = shares(unmatched)
+        for one in unmatched:
+            near = count(one.tenant_id, one.at - timedelta(days=rule.share_days), one.at)
+            found[one.tenant_id, one.event_uuid] = _fallback(near, rule)
     return {key: verdict for key, verdict in found.items() if verdict is not None}
 
 

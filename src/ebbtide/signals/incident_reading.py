@@ -16,8 +16,8 @@ from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import MICROSECOND, floor_hour
 from ebbtide.metrics.compute import MetricTable, compute_metric, compute_metric_arrow
-from ebbtide.signals.attribution import Attribution, Incident, attribute, correct
-from ebbtide.signals.cause_memory import Cause, CauseMemory
+from ebbtide.signals.attribution import Attribution, Incident, Shares, attribute, correct
+from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.regressions import (
     Calls,
     Comparison,
@@ -100,6 +100,7 @@ class IncidentReader:
         self._as_of = as_of
         self._known_at = known_at
         self._memory = memory or CauseMemory(catalog, events)
+        self._judged: dict[tuple[str, str], Attribution | None] = {}
 
     def heatmap(self, since: datetime) -> dict[str, list[HeatRow]]:
         """Incidents of ``(since, as_of]`` by model, policy, policy version, and model x policy."""
@@ -114,25 +115,26 @@ class IncidentReader:
 
     def incidents(self, since: datetime, tenants: Collection[str] | None = None) -> list[Incident]:
         """Incidents of ``(since, as_of]``, oldest first."""
+        if tenants is None:
+            judged = self._memory.judged(since, self._as_of, self._known_at)
+            for one, _, verdict in judged:
+                self._judged[one.tenant_id, one.event_uuid] = verdict
+            return [one.incident for one in judged]
         metric = self._catalog.metrics["incident_events"]
         table = self._ask_arrow(metric.name, since, tenants)
-        wanted = None if tenants is None else frozenset(tenants)
-        return [
-            Incident.of_row(row)
-            for row in _rows(table, metric.columns)
-            if wanted is None or row[0] in wanted
-        ]
+        wanted = frozenset(tenants)
+        return [Incident.of_row(row) for row in _rows(table, metric.columns) if row[0] in wanted]
 
     def attributions(self, incidents: Collection[Incident]) -> dict[tuple[str, str], Attribution]:
         """The cause of each, corrections included, by ``(tenant_id, event_uuid)``."""
         rule = self._catalog.signals.attribution
 
-        def causes(unmatched: Collection[Incident]) -> list[Cause]:
+        def shares(unmatched: Collection[Incident]) -> Shares:
             start = min(one.at for one in unmatched) - timedelta(days=rule.share_days)
             tenants = {one.tenant_id for one in unmatched}
-            return self._memory.causes(start, self._as_of, tenants, self._known_at)
+            return self._memory.shares(start, self._as_of, tenants, self._known_at)
 
-        found = attribute(incidents, causes, rule)
+        found = attribute(incidents, shares, rule, self._judged)
         corrections = self._state.attributions.effective(self._known_at)
         if corrections:
             for (tenant_id, event_uuid), verdict in found.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -45,24 +45,36 @@ class Shelf(Generic[K, T]):
 
     def get(self, key: K, load: Callable[[], T]) -> T:
         """What is kept, or what is read now; call it after the watch has looked."""
+        return self.get_all([key], lambda _: {key: load()})[key]
+
+    def get_all(self, keys: Iterable[K], load: Callable[[list[K]], Mapping[K, T]]) -> dict[K, T]:
+        """The same of several, of which ``load`` reads all that are not kept at once."""
+        mark = object()
+        found: dict[K, T] = {}
+        missing = []
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-            mark = self._marks[key] = object()
-        is_read = False
-        try:
-            found = load()
-            is_read = True
+            for key in keys:
+                if key in self._kept:
+                    self._kept.move_to_end(key)
+                    found[key] = self._kept[key]
+                else:
+                    missing.append(key)
+                    self._marks[key] = mark
+        if not missing:
             return found
+        read: Mapping[K, T] = {}
+        try:
+            read = load(missing)
         finally:
             with self._lock:
-                if self._marks.get(key) is mark:
-                    del self._marks[key]
-                    if is_read:
-                        self._kept[key] = found
-                        while len(self._kept) > self._size:
-                            self._kept.popitem(last=False)
+                for key in missing:
+                    if self._marks.get(key) is mark:
+                        del self._marks[key]
+                        if key in read:
+                            self._kept[key] = read[key]
+                while len(self._kept) > self._size:
+                    self._kept.popitem(last=False)
+        return found | dict(read)
 
     def peek(self, key: K) -> T | None:
         """What is kept; None when nothing is."""
@@ -78,8 +90,10 @@ class Shelf(Generic[K, T]):
         with self._lock:
             return key in self._kept
 
-    def drop(self, late: Iterable[Late], *, everything: bool) -> None:
+    def drop(self, late: Collection[Late], *, everything: bool) -> None:
         """Drop what a change touches; called with the lock."""
+        if not (late or everything):
+            return
         gone: dict[Any, Any]
         for gone in (self._kept, self._marks):
             if everything:
