@@ -189,12 +189,13 @@ class _Run:
             )
 
     def _unify(self, seen: Survey) -> None:
-        self._execute(statements.KNOW_SEEN)
         goals, ability = self._sources.goals, self._sources.ability
-        for table, finding in ((goals, seen.goals), (ability, seen.ability)):
-            if finding.problem is None and finding.found is not None:
-                is_own = finding.found.columns[table.person] != "uuid"
-                self._execute(statements.know(table.table, table.person, is_own))
+        others = [
+            (table.table, table.person, finding.found.columns[table.person] != "uuid")
+            for table, finding in ((goals, seen.goals), (ability, seen.ability))
+            if finding.problem is None and finding.found is not None
+        ]
+        self._execute(statements.know(others))
         self._connection.execute("ANALYZE learner_seen, learner_known")
         self._execute(statements.UNIFY)
         self._connection.execute("ANALYZE learner_alias")
@@ -341,7 +342,11 @@ class _Run:
         with self._connection.transaction(force_rollback=take_back):
             # Columns without a zone, and dates, are UTC here.
             self._connection.execute("SET LOCAL TIME ZONE 'UTC'")
-            self._connection.execute("SET LOCAL jit = off")  # it takes longer than it saves here
+            # These would take longer than they save: compiling, looking closely at tables of
+            # which only the size matters, and sorting everybody by a computed id for a join.
+            self._connection.execute("SET LOCAL jit = off")
+            self._connection.execute("SET LOCAL default_statistics_target = 10")
+            self._connection.execute("SET LOCAL enable_mergejoin = off")
             self._connection.execute(f"SET LOCAL work_mem = '{WORK_MEMORY}'")
             self._connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
             yield

@@ -89,49 +89,61 @@ def person_of(column: str) -> sql.Composed:
 
 
 def read_activity(source: ActivitySource, is_own: bool) -> sql.Composed:
-    """The newest activity of everybody in one source."""
+    """The newest activity of everybody in one source.
+
+    OFFSET 0 keeps the conditions out of the grouping, where a view would compute who and when
+    for every row once more.
+    """
     return sql.SQL("""
         INSERT INTO learner_seen (id, is_own, last_at)
-        SELECT id, {is_own}, max(at)
-        FROM (SELECT {person} AS id, {moment} AS at FROM {table}) AS activity
-        WHERE id <> '' AND at IS NOT NULL GROUP BY id
+        SELECT id::text, {is_own}, last_at
+        FROM (SELECT {person} AS id, max({moment}) AS last_at FROM {table} GROUP BY 1 OFFSET 0)
+            AS activity
+        WHERE id::text <> '' AND last_at IS NOT NULL
     """).format(
         is_own=sql.Literal(is_own),
-        person=person_of(source.person),
+        person=sql.Identifier(source.person),
         moment=moment(source.moment),
         table=identifier(source.table),
     )
 
 
-KNOW_SEEN = """
-INSERT INTO learner_known (id, is_own) SELECT id, bool_or(is_own) FROM learner_seen GROUP BY id
-"""
+def know(others: Iterable[tuple[str, str, bool]]) -> sql.Composed:
+    """Every id that is known, once.
 
-
-def know(table: str, person: str, is_own: bool) -> sql.Composed:
-    """Ids that another table knows: one of them may be whom a UUID stands for."""
+    Args:
+        others: table, column of persons, and whether that column is a text, of tables whose ids
+            may be those of whom a UUID stands for.
+    """
+    parts = [sql.SQL("SELECT id, is_own FROM learner_seen")] + [
+        sql.SQL("SELECT {}, {} FROM {}").format(
+            person_of(person), sql.Literal(is_own), identifier(table)
+        )
+        for table, person, is_own in others
+    ]
     return sql.SQL("""
         INSERT INTO learner_known (id, is_own)
-        SELECT DISTINCT {person}, {is_own} FROM {table} AS other WHERE {person} <> ''
-    """).format(person=person_of(person), is_own=sql.Literal(is_own), table=identifier(table))
+        SELECT id, bool_or(is_own) FROM ({}) AS every WHERE id <> '' GROUP BY id
+    """).format(sql.SQL(" UNION ALL ").join(parts))
 
 
 # One person has one id. A UUID stands for the id whose md5 it is, else for the same UUID as a
 # text column spells it. Every id that does not stand for itself has a row.
 UNIFY = f"""
 INSERT INTO learner_alias (id, person)
-WITH uuids AS (
-    SELECT id, lower(id)::uuid AS key, bool_or(is_own) AS is_own FROM learner_known
-    WHERE length(id) = 36 AND lower(id) ~ '{UUID_FORM}' GROUP BY id
-), owners AS (
-    SELECT md5(id)::uuid AS key, id AS person, 0 AS rank FROM learner_known
-    UNION ALL SELECT key, id, CASE WHEN is_own THEN 1 ELSE 2 END FROM uuids
-), chosen AS (
-    SELECT DISTINCT ON (uuids.id) uuids.id, owners.person
-    FROM uuids JOIN owners ON owners.key = uuids.key
-    ORDER BY uuids.id, owners.rank, owners.person COLLATE "C"
+WITH uuids AS MATERIALIZED (
+    SELECT id, lower(id)::uuid AS key, is_own FROM learner_known
+    WHERE CASE WHEN is_own THEN length(id) = 36 AND lower(id) ~ '{UUID_FORM}' ELSE TRUE END
+), owned AS (
+    SELECT uuids.id, min(known.id COLLATE "C") AS person
+    FROM learner_known AS known JOIN uuids ON uuids.key = md5(known.id)::uuid GROUP BY uuids.id
+), spelled AS (
+    SELECT key, COALESCE(min(id COLLATE "C") FILTER (WHERE is_own), min(id COLLATE "C")) AS person
+    FROM uuids GROUP BY key HAVING count(*) > 1
 )
-SELECT id, person FROM chosen WHERE id <> person
+SELECT id, COALESCE(owned.person, spelled.person)
+FROM uuids LEFT JOIN owned USING (id) LEFT JOIN spelled USING (key)
+WHERE COALESCE(owned.person, spelled.person) <> id
 """
 
 FIND_INACTIVE = """
@@ -263,22 +275,37 @@ def holds_scores(exams: ExamTable, score: str) -> sql.Composed:
 
 
 def read_scores(exams: ExamTable, score: str) -> sql.Composed:
-    """How many scores each learner has, active ones too; their mean and squared deviations."""
+    """How many scores each learner has, active ones too; their mean and squared deviations.
+
+    They are grouped by id first, and the few people with two ids are put together then.
+    """
     column = sql.Identifier(score)
     return sql.SQL("""
         INSERT INTO learner_exams (person, num, mean, squares, lowest, highest)
-        SELECT COALESCE(alias.person, exam.id), count(*), avg(score),
-            CASE WHEN min(score) = max(score) THEN 0 ELSE var_pop(score) * count(*) END,
-            min(score), max(score)
+        SELECT COALESCE(alias.person, exam.id), sum(num), sum(num * mean) / sum(num),
+            CASE WHEN count(*) = 1 THEN max(squares)
+                 WHEN min(lowest) = max(highest) THEN 0
+                 ELSE sum(squares)
+                     + greatest(0, sum(num * mean * mean) - power(sum(num * mean), 2) / sum(num))
+            END,
+            min(lowest), max(highest)
         FROM (
-            SELECT {person} AS id, {score}::double precision AS score FROM {table}
-            WHERE {sane} AND {moment} IS NOT NULL
+            SELECT {person} AS id, count(*) AS num, avg(score) AS mean, min(score) AS lowest,
+                max(score) AS highest,
+                CASE WHEN min(score) = max(score) THEN 0 ELSE var_pop(score) * count(*) END
+                    AS squares
+            FROM (
+                SELECT {who}, {score}::double precision AS score FROM {table}
+                WHERE {sane} AND {moment} IS NOT NULL
+            ) AS scored
+            GROUP BY 1
         ) AS exam
         LEFT JOIN learner_alias AS alias ON alias.id = exam.id
         WHERE exam.id <> ''
         GROUP BY 1
     """).format(
         person=person_of(exams.person),
+        who=sql.Identifier(exams.person),
         score=column,
         sane=sql.SQL(_SANE).format(column),
         moment=moment(exams.moment),
