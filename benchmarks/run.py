@@ -21,6 +21,8 @@ from typing import Any
 
 from benchmarks.databases import throwaway_postgres
 from benchmarks.history import write_history
+from benchmarks.learners import GOALS as LEARNER_GOALS
+from benchmarks.learners import measure_learners
 from benchmarks.questions import GOALS as QUESTION_GOALS
 from benchmarks.questions import measure_questions
 from benchmarks.results import save
@@ -36,8 +38,10 @@ GOALS = {
     "rss_idle_10m_bytes": 400_000_000,
     **SIGNAL_GOALS,
     **QUESTION_GOALS,
+    **LEARNER_GOALS,
 }
 
+PARTS = ["duckdb", "postgres", "import", "large", "signals", "questions", "learners"]
 
 # After a start the jobs have their turn, and the store gives back what they left in its caches.
 IDLE_AFTER_S = 40.0
@@ -151,12 +155,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="short runs on 1 M events")
     parser.add_argument(
         "--only",
-        choices=["duckdb", "postgres", "import", "large", "signals", "questions"],
+        choices=PARTS,
         action="append",
         default=None,
     )
     given = parser.parse_args()
-    wanted = given.only or ["duckdb", "postgres", "import", "large", "signals", "questions"]
+    wanted = given.only or PARTS
     work = Path(tempfile.mkdtemp(prefix="ebbtide-bench-"))
     num_large = 1_000_000 if given.quick else 10_000_000
     num_pg = 200_000 if given.quick else 1_000_000
@@ -191,6 +195,8 @@ def main() -> int:
             measure_signals(work, part, quick=given.quick)
         if "questions" in wanted:
             measure_questions(work, part, quick=given.quick)
+        if "learners" in wanted:
+            measure_learners(work, part, quick=given.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if not given.quick:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from ebbtide.alerts.learners import LearnersTold, SilentLearner, tell_learners
+from ebbtide.alerts.learners import LearnersTold, tell_learners
 from ebbtide.alerts.messages import ALERTS_MAX
 from ebbtide.domain.alert import AlertStatus, Channel, ChannelKind
+from ebbtide.learners.formulas import HIGH_RISK
+from ebbtide.learners.report import LearnerScore
 from ebbtide.store.state.base import StateStore
 
 MONDAY = datetime(2026, 3, 9, tzinfo=UTC)
@@ -25,13 +27,12 @@ def channel(name: str = "hook", kind: ChannelKind = ChannelKind.WEBHOOK, **more:
     )
 
 
-def silent(user_id: str = "u1", *, days: int = 8, risk: float | None = 0.5) -> SilentLearner:
-    is_high = risk is not None and risk > 0.7
-    return SilentLearner(user_id, MONDAY - days * DAY, risk, is_high)
+def silent(user_id: str = "u1", *, days: int = 8, risk: float = 0.5) -> LearnerScore:
+    return LearnerScore(user_id, MONDAY.date(), risk, None, MONDAY - days * DAY, days)
 
 
-def tell(state: StateStore, learners: Iterable[SilentLearner], at: datetime) -> LearnersTold:
-    return tell_learners(state, list(learners), at, at + timedelta(hours=5))
+def tell(state: StateStore, learners: Iterable[LearnerScore], at: datetime) -> LearnersTold:
+    return tell_learners(state, learners, at, at + timedelta(hours=5))
 
 
 def sent(state: StateStore) -> list[dict[str, Any]]:
@@ -53,7 +54,7 @@ def test_a_second_run_sends_nothing_and_the_next_week_only_what_is_new(state: St
 
 def test_a_risk_that_rises_is_an_alert_of_its_own_and_tells_once_a_week(state: StateStore) -> None:
     state.outbox.add_channel(channel())
-    low, high = silent(risk=0.6), silent(risk=0.71)
+    low, high = silent(risk=HIGH_RISK), silent(risk=0.71)
     assert tell(state, [low], MONDAY).num_messages == 1
     assert tell(state, [high], MONDAY + DAY) == LearnersTold(0, 1, 1)
     assert tell(state, [low], MONDAY + 2 * DAY) == LearnersTold()

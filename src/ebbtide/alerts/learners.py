@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -18,6 +18,8 @@ from ebbtide.domain.alert import (
     Message,
     alert_id,
 )
+from ebbtide.learners.formulas import HIGH_RISK, week_of
+from ebbtide.learners.report import LearnerScore
 from ebbtide.store.state.base import StateStore
 
 PRESENT = timedelta(hours=36)  # a job that runs once a day, and late, still speaks of the present
@@ -31,22 +33,6 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SilentLearner:
-    """A learner whom the job found inactive.
-
-    Attributes:
-        last_activity_at: the newest of any source; UTC-aware.
-        churn_risk: S, 0 to 1; None when it is not known.
-        is_high_risk: whether S is above what is told of.
-    """
-
-    user_id: str
-    last_activity_at: datetime
-    churn_risk: float | None
-    is_high_risk: bool
-
-
-@dataclass(frozen=True, slots=True)
 class LearnersTold:
     """Learners told of for the first time, by kind, and messages written."""
 
@@ -57,10 +43,11 @@ class LearnersTold:
 
 def tell_learners(
     state: StateStore,
-    learners: Collection[SilentLearner],
+    learners: Iterable[LearnerScore],
     as_of: datetime,
     now: datetime,
     *,
+    is_whole: bool = True,
     is_simulated: bool = False,
 ) -> LearnersTold:
     """Write what is new about learners into the outbox.
@@ -72,23 +59,25 @@ def tell_learners(
     Args:
         learners: everybody who is inactive at ``as_of``, not only those who are new.
         now: a run for a moment long before tells nothing.
+        is_whole: False when some of the inactive could not be scored; nothing is forgotten then.
 
     Returns:
         Zeros when nothing is new, and as long as there is no channel: the first one hears all.
     """
     if not timedelta() <= now - as_of <= PRESENT:
         return LearnersTold()
-    week = as_of.date() - timedelta(days=as_of.weekday())
+    week = week_of(as_of)
+    # Read before the state store is locked: the server waits for nobody's database.
+    standing = {alert_id(_rule(kind, one)): (kind, one) for one in learners for kind in _kinds(one)}
     with state.outbox.writing() as transaction:
         channels = [one for one in state.outbox.channels(transaction) if one.is_enabled]
         if not channels:
             return LearnersTold()
         known = state.learner_alerts.take_turn(transaction)
-        standing = {
-            alert_id(_rule(kind, one)): (kind, one) for one in learners for kind in _kinds(one)
-        }
         news = {key: found for key, found in standing.items() if key not in known}
-        over = [key for key, told in known.items() if key not in standing and told < week]
+        over = [
+            key for key, told in known.items() if is_whole and key not in standing and told < week
+        ]
         state.learner_alerts.write(transaction, news.keys(), week, over)
         notices = [_notice(kind, one, as_of, week) for kind, one in _worst(news.values())]
         num_messages = 0
@@ -100,19 +89,19 @@ def tell_learners(
     return LearnersTold(len(news) - num_high_risk, num_high_risk, num_messages)
 
 
-def _kinds(one: SilentLearner) -> Iterator[Kind]:
+def _kinds(one: LearnerScore) -> Iterator[Kind]:
     yield Kind.INACTIVE
-    if one.is_high_risk:
+    if one.s > HIGH_RISK:
         yield Kind.HIGH_RISK
 
 
-def _rule(kind: Kind, one: SilentLearner) -> str:
+def _rule(kind: Kind, one: LearnerScore) -> str:
     return f"{kind}:{one.user_id}"
 
 
 def _worst(
-    news: Collection[tuple[Kind, SilentLearner]],
-) -> Iterator[tuple[Kind, SilentLearner]]:
+    news: Collection[tuple[Kind, LearnerScore]],
+) -> Iterator[tuple[Kind, LearnerScore]]:
     """One of each learner: a high risk says all that its silence would say."""
     high = {one.user_id for kind, one in news if kind is Kind.HIGH_RISK}
     for kind, one in sorted(news, key=lambda new: new[1].user_id):
@@ -120,9 +109,8 @@ def _worst(
             yield kind, one
 
 
-def _notice(kind: Kind, one: SilentLearner, as_of: datetime, week: date) -> Notice:
+def _notice(kind: Kind, one: LearnerScore, as_of: datetime, week: date) -> Notice:
     is_high = kind is Kind.HIGH_RISK
-    risk = "not known" if one.churn_risk is None else f"{one.churn_risk:.2f}"
     status = AlertStatus.ALERT if is_high else AlertStatus.WARNING
     return Notice(
         AlertState(
@@ -131,9 +119,9 @@ def _notice(kind: Kind, one: SilentLearner, as_of: datetime, week: date) -> Noti
             status=status,
             title=f"Learner {one.user_id}",
             text=f"{'At high risk' if is_high else 'Inactive'}: no activity for "
-            f"{(as_of - one.last_activity_at).days} days, S {risk}.",
+            f"{one.silent_days} days, S {one.s:.2f}.",
             tenant_uuid=None,
-            since=one.last_activity_at,
+            since=one.last_active_at,
             seen_at=as_of,
             told=status,
             # The week and not the moment: so the same news has the same id, whenever it is told.

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ from ebbtide.cli.output import console, errors, inert
 from ebbtide.domain.errors import SettingsError
 
 if TYPE_CHECKING:
+    from ebbtide.alerts.learners import LearnersTold
     from ebbtide.app.house import House
+    from ebbtide.learners.report import InactivityReport
 
 # The stores and the server are imported where they are used: most commands only speak to a
 # server that runs already, and should not wait for what they do not need.
@@ -84,6 +87,35 @@ def _open(door: Door) -> Iterator[Door]:
         yield door
     finally:
         door.close()
+
+
+def tell_of_learners(report: InactivityReport) -> LearnersTold | None:
+    """Write what is new about learners into the outbox; a server that runs there sends it.
+
+    Returns:
+        None when there is no state store here: then nobody can be told.
+    """
+    from ebbtide.alerts.learners import tell_learners
+    from ebbtide.app.stores import open_state, path_of
+    from ebbtide.store.state.settings import SAMPLE_COMPANY
+
+    settings = read_settings()
+    path = path_of(settings.effective_state_url)
+    if settings.url is not None or (path is not None and not path.exists()):
+        return None
+    state = open_state(settings)
+    try:
+        state.migrate()
+        return tell_learners(
+            state,
+            report.scores(),
+            report.as_of,
+            datetime.now(UTC),
+            is_whole=not report.failed,
+            is_simulated=state.settings.get(SAMPLE_COMPANY) is not None,
+        )
+    finally:
+        state.close()
 
 
 SHOW_KEY = typer.Option(
@@ -167,4 +199,4 @@ def main() -> None:
     """Entry point of the command ``ebbtide``."""
     # What is imported stays; to look for rings in it again and again is a sixth of a start.
     gc.set_threshold(200_000, 20, 50)
-    run(build_cli(connect, {"serve": serve_command, "demo": demo_command}))
+    run(build_cli(connect, {"serve": serve_command, "demo": demo_command}, tell_of_learners))

@@ -1,7 +1,8 @@
-"""``ebbtide backtest``: how true what Ebbtide says is, on series that were not made for it."""
+"""``ebbtide backtest``: how true what Ebbtide says is, on data that was not made for it."""
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,41 @@ def backtest_commands() -> typer.Typer:
             _tell(found)
         if check and not found["is_goal_met"]:
             raise typer.Exit(1)
+
+    @group.command("learners")
+    def learners(
+        data: Path = typer.Option(help="Folder with a real course, or with learners/ in it."),
+        out: Path | None = typer.Option(None, help="Keep the figures in this file, as JSON."),
+        as_json: bool = AS_JSON,
+    ) -> None:
+        """Hold S against who left within 14 days, and P against who passed, at days of a course.
+
+        It needs a PostgreSQL: that of DATABASE_URL, in a schema that is dropped afterwards, or one
+        for this command alone.
+
+        Example: ebbtide backtest learners --data shared-data --out learners.json
+        """
+        from ebbtide.backtest.learners import DAYS, report, run
+        from ebbtide.cli.learner_figures import tell_learners
+        from ebbtide.cli.learners import bar, load
+        from ebbtide.learners.course import find_course
+        from ebbtide.learners.settings import read_learner_settings
+        from ebbtide.learners.sources import load_sources
+        from ebbtide.learners.tables import own_database, tables_aside
+
+        folder = find_course(data)  # before anything is made
+        settings = read_learner_settings()
+        with own_database(settings) as (connection, _), tables_aside(connection):
+            course = load(connection, folder)
+            with bar("looking back", "days", len(DAYS)) as advance:
+                cases = run(connection, course, settings, load_sources(), lambda _num: advance(1))
+        found = report(course, cases)
+        if out is not None:
+            out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        if as_json:
+            print_json(found)
+        else:
+            tell_learners(found)
 
     return group
 

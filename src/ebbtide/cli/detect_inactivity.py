@@ -17,54 +17,71 @@ from ebbtide.domain.errors import EbbtideError, SettingsError
 from ebbtide.domain.time import format_instant, parse_instant
 
 if TYPE_CHECKING:
+    from ebbtide.alerts.learners import LearnersTold
     from ebbtide.learners.report import InactivityReport
 
 EXIT_NOTHING = 1
+EXIT_SOME_FAILED = 2
+#: Tells of a run's learners while its connection is open; None: there is no outbox here.
+Tell = Callable[["InactivityReport"], "LearnersTold | None"]
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,5}")
 
 
-def detect_inactivity_command(
-    threshold: str | None = typer.Option(
-        None,
-        metavar="N",
-        help="Inactivity threshold in days. Default: INACTIVITY_THRESHOLD_DAYS, or 7.",
-    ),
-    dry_run: bool = typer.Option(
-        False, "--dry-run", help="Make every write and take it back: the database stays as it is."
-    ),
-    as_of: str | None = typer.Option(
-        None,
-        metavar="DATE",
-        help="Ask for this moment: 2026-03-12T08:00:00Z, or a date for 00:00 UTC. Default: now.",
-    ),
-    as_json: bool = AS_JSON,
-) -> None:
-    """Find learners without any activity for N days, and write P and S of this week for them.
+def detect_inactivity_command(tell: Tell) -> Callable[..., None]:
+    """The command.
 
-    Works on the PostgreSQL of DATABASE_URL. Ends with 0 when all is well, 2 when some users
-    failed, 1 when nothing could be done.
-
-    Examples: ebbtide detect-inactivity --dry-run; ebbtide detect-inactivity --threshold 14;
-    ebbtide detect-inactivity --as-of 2026-03-12
+    Args:
+        tell: brings what is new into the outbox of alerts.
     """
 
-    def say(line: str) -> None:
-        """A line of log: beside the JSON if that is asked for."""
-        typer.echo(_one_line(line), err=as_json)
+    def detect_inactivity(
+        threshold: str | None = typer.Option(
+            None,
+            metavar="N",
+            help="Inactivity threshold in days. Default: INACTIVITY_THRESHOLD_DAYS, or 7.",
+        ),
+        dry_run: bool = typer.Option(
+            False,
+            "--dry-run",
+            help="Make every write and take it back: the database stays as it is.",
+        ),
+        as_of: str | None = typer.Option(
+            None,
+            metavar="DATE",
+            help="Ask for this moment: 2026-03-12T08:00:00Z, or a date for 00:00 UTC. "
+            "Default: now.",
+        ),
+        as_json: bool = AS_JSON,
+    ) -> None:
+        """Find learners without any activity for N days, and write P and S of this week for them.
 
-    try:
-        report = _run(_days(threshold), dry_run, _moment(as_of), say)
-    except EbbtideError as error:
-        typer.echo(_one_line(f"[FATAL] {error}"), err=True)
-        raise typer.Exit(EXIT_NOTHING) from error
-    if as_json:
-        print_json(_body(report))
-    raise typer.Exit(report.exit_code)
+        Works on the PostgreSQL of DATABASE_URL. Ends with 0 when all is well, 2 when some users
+        failed, 1 when nothing could be done.
+
+        Examples: ebbtide detect-inactivity --dry-run; ebbtide detect-inactivity --threshold 14;
+        ebbtide detect-inactivity --as-of 2026-03-12
+        """
+
+        def say(line: str) -> None:
+            """A line of log: beside the JSON if that is asked for."""
+            typer.echo(_one_line(line), err=as_json)
+
+        try:
+            report, is_told = _run(_days(threshold), dry_run, _moment(as_of), say, tell)
+        except EbbtideError as error:
+            typer.echo(_one_line(f"[FATAL] {error}"), err=True)
+            raise typer.Exit(EXIT_NOTHING) from error
+        if as_json:
+            print_json(_body(report))
+        raise typer.Exit(report.exit_code if is_told else report.exit_code or EXIT_SOME_FAILED)
+
+    return detect_inactivity
 
 
 def _run(
-    threshold: int | None, dry_run: bool, as_of: datetime, say: Callable[[str], None]
-) -> InactivityReport:
+    threshold: int | None, dry_run: bool, as_of: datetime, say: Callable[[str], None], tell: Tell
+) -> tuple[InactivityReport, bool]:
+    """The report, and whether what is new was told, or nothing had to be."""
     # Only this command needs the driver.
     from ebbtide.learners.database import connect
     from ebbtide.learners.job import detect_inactivity
@@ -73,17 +90,32 @@ def _run(
 
     settings = read_learner_settings(inactivity_threshold_days=threshold)
     sources = load_sources(settings.learner_sources)
-    with connect(settings) as connection, _bar() as on_progress:
-        return detect_inactivity(
-            connection,
-            settings,
-            as_of=as_of,
-            threshold_days=settings.inactivity_threshold_days,
-            dry_run=dry_run,
-            sources=sources,
-            on_progress=on_progress,
-            say=say,
-        )
+    with connect(settings) as connection:
+        with _bar() as on_progress:
+            report = detect_inactivity(
+                connection,
+                settings,
+                as_of=as_of,
+                threshold_days=settings.inactivity_threshold_days,
+                dry_run=dry_run,
+                sources=sources,
+                on_progress=on_progress,
+                say=say,
+            )
+        if dry_run:
+            return report, True
+        try:
+            told = tell(report)  # it reads from the connection
+        except EbbtideError as error:
+            # What the job wrote stays, and nothing counts as told.
+            say(f"[ERROR] Alerts were not written, the next run tells them: {error}")
+            return report, False
+        if told is not None and told.num_messages:
+            say(
+                f"[INFO] Alerts: {told.num_inactive} newly inactive, {told.num_high_risk} newly "
+                f"at high risk, messages={told.num_messages}"
+            )
+        return report, True
 
 
 @contextmanager

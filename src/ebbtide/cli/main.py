@@ -15,7 +15,7 @@ from ebbtide.cli.backtest import backtest_commands
 from ebbtide.cli.brief import brief_command
 from ebbtide.cli.cohorts import cohorts_command
 from ebbtide.cli.customers import customers_command
-from ebbtide.cli.detect_inactivity import detect_inactivity_command
+from ebbtide.cli.detect_inactivity import Tell, detect_inactivity_command
 from ebbtide.cli.door import Connect
 from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
@@ -25,6 +25,7 @@ from ebbtide.cli.import_command import import_command
 from ebbtide.cli.interventions import interventions_commands
 from ebbtide.cli.jobs import jobs_commands
 from ebbtide.cli.keys import keys_commands
+from ebbtide.cli.learners import learners_commands
 from ebbtide.cli.limits import limits_command
 from ebbtide.cli.output import errors, inert
 from ebbtide.cli.pulse import pulse_command
@@ -39,12 +40,15 @@ from ebbtide.domain.errors import EbbtideError
 EXIT_ERROR = 1
 
 
-def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typer.Typer:
+def build_cli(
+    connect: Connect, commands: dict[str, Callable[..., None]], tell: Tell = lambda _report: None
+) -> typer.Typer:
     """Put the command together.
 
     Args:
         connect: opens the door to the server of the data folder.
         commands: commands of the wiring itself (serve, demo), by name.
+        tell: brings what the inactivity job found into the outbox of alerts.
     """
     app = typer.Typer(
         name="ebbtide",
@@ -84,12 +88,13 @@ def build_cli(connect: Connect, commands: dict[str, Callable[..., None]]) -> typ
     app.command("revenue")(revenue_command(connect))
     app.command("backfill")(backfill_command(connect))
     app.command("simulate")(simulate)
-    app.command("detect-inactivity")(detect_inactivity_command)
+    app.command("detect-inactivity")(detect_inactivity_command(tell))
     app.add_typer(alerts_commands(connect), name="alerts")
     app.add_typer(backtest_commands(), name="backtest")
     app.add_typer(interventions_commands(connect), name="interventions")
     app.add_typer(jobs_commands(connect), name="jobs")
     app.add_typer(keys_commands(connect), name="keys")
+    app.add_typer(learners_commands(), name="learners")
     app.add_typer(quarantine_commands(connect), name="quarantine")
     app.add_typer(tenants_commands(connect), name="tenants")
     return app
