@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,24 +26,17 @@ REASONS = {
     "no_playbook": "no playbook measures it",
 }
 
-#: Letters that turn the direction of text or do not show: a name could pretend with them.
-_TRICKS = {
-    character: f"‹U+{ord(character):04X}›"  # noqa: RUF001 - marks that no name will hold
-    for character in map(chr, [*range(0x200B, 0x2010), *range(0x202A, 0x202F)])
-} | {chr(code): f"‹U+{code:04X}›" for code in [*range(0x2060, 0x206A), 0xFEFF]}  # noqa: RUF001
-_TRICK = re.compile("[" + "".join(map(re.escape, _TRICKS)) + "]")
+# What turns the direction of text or does not show, with which a name could pretend to be another;
+# control characters, such as those that move the cursor of a terminal; halves of letters.
+_TRICK = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 _MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 
 
 def plain(value: object) -> str:
     """Foreign text as a page may show it: what is invisible or turns the text is made visible."""
-    text = _TRICK.sub(lambda found: _TRICKS[found[0]], str(value))
-    return "".join(
-        f"‹U+{ord(one):04X}›"  # noqa: RUF001
-        if unicodedata.category(one) in ("Cc", "Cs") and one not in "\n\t"
-        else one
-        for one in text
-    )
+    return _TRICK.sub(lambda found: f"‹U+{ord(found[0]):04X}›", str(value))  # noqa: RUF001
 
 
 def moment(text: str | datetime | None) -> str:
