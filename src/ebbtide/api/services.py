@@ -26,6 +26,7 @@ from ebbtide.signals.product import ProductReader
 from ebbtide.signals.pulse_memory import PulseMemory
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue_reading import RevenueReader
+from ebbtide.signals.stretches import Stretches
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
 
@@ -50,6 +51,7 @@ class Services:
     product: ProductReader
     pulse: PulseMemory
     causes: CauseMemory
+    stretches: Stretches
     mappings: Mappings
     stripe: StripeEndpoint
     authenticator: Authenticator

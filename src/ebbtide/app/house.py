@@ -40,6 +40,7 @@ from ebbtide.signals.product import ProductReader
 from ebbtide.signals.pulse_memory import PulseMemory
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue_reading import RevenueReader
+from ebbtide.signals.stretches import Stretches
 from ebbtide.signals.watch import watch_over
 from ebbtide.store.state.settings import SAMPLE_COMPANY
 
@@ -148,6 +149,7 @@ class House:
                 product=product,
                 pulse=pulse,
                 causes=causes,
+                stretches=Stretches(catalog, events, watch),
                 mappings=mappings,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 authenticator=authenticator,

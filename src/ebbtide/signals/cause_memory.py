@@ -22,6 +22,7 @@ from ebbtide.catalog.loader import Catalog
 from ebbtide.catalog.metric import FRESHNESS
 from ebbtide.domain.time import EPOCH, HOUR, MICROSECOND, ceil_hour, floor_hour
 from ebbtide.metrics.compute import compute_metric_arrow
+from ebbtide.metrics.rows import rows_of
 from ebbtide.signals.attribution import Attribution, Incident, Shares, by_rules
 from ebbtide.signals.watch import Late, Shelf, Watch
 from ebbtide.store.events.base import EventStore
@@ -196,7 +197,7 @@ class CauseMemory:
         metric, rule = self._catalog.metrics[_METRIC], self._catalog.signals.attribution
         names = [*metric.columns, FRESHNESS]
         found = []
-        for *row, received_at in zip(*(table[name].to_pylist() for name in names), strict=True):
+        for *row, received_at in rows_of(table, names):
             incident = Incident.of_row(row)
             found.append(Judged(incident, received_at, by_rules(incident, rule)))
         return found
@@ -207,7 +208,7 @@ def _causes_of(table: pa.Table, catalog: Catalog) -> _Causes:
     rule = catalog.signals.attribution
     at_us, received_us = (_instants(table, name) for name in ("timestamp", FRESHNESS))
     names = ("tenant_id", "policy_id", "error_type", "metadata")
-    rows = zip(*(table[name].to_pylist() for name in names), strict=True)
+    rows = rows_of(table, names)
     kept, whose, causes = [], [], []
     places: dict[str, int] = {}
     for number, (tenant_id, policy_id, error_type, metadata) in enumerate(rows):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ from ebbtide.catalog.loader import Catalog
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import MICROSECOND, floor_hour
 from ebbtide.metrics.compute import MetricTable, compute_metric, compute_metric_arrow
+from ebbtide.metrics.rows import rows_of
 from ebbtide.signals.attribution import Attribution, Incident, Shares, attribute, correct
 from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.regressions import (
@@ -29,12 +30,17 @@ from ebbtide.signals.regressions import (
     day_over_day,
     first_shown,
 )
+from ebbtide.signals.stretches import Stretch, Stretches
+from ebbtide.signals.watch import watch_over
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.attributions import Correction
 from ebbtide.store.state.base import StateStore
 
+T = TypeVar("T")
 Cell = tuple[str | None, ...]
 _DAY = timedelta(days=1)
+_LENGTH = 14 * _DAY  # the window of the metrics of versions
+_OF_A_DAY = ("policy_id", "num_severity", "severity")
 _TOP_TENANTS = 3
 
 
@@ -82,7 +88,7 @@ class Pattern:
 class IncidentReader:
     """Questions about incidents at one moment. From any thread.
 
-    ``memory`` spares it what earlier readers read already.
+    ``memory`` and ``stretches`` spare it what earlier readers read already.
     """
 
     def __init__(
@@ -93,6 +99,7 @@ class IncidentReader:
         as_of: datetime,
         known_at: datetime | None = None,
         memory: CauseMemory | None = None,
+        stretches: Stretches | None = None,
     ) -> None:
         self._catalog = catalog
         self._events = events
@@ -100,18 +107,25 @@ class IncidentReader:
         self._as_of = as_of
         self._known_at = known_at
         self._memory = memory or CauseMemory(catalog, events)
+        self._stretches = stretches or Stretches(catalog, events, watch_over(events, state))
         self._judged: dict[tuple[str, str], Attribution | None] = {}
 
     def heatmap(self, since: datetime) -> dict[str, list[HeatRow]]:
         """Incidents of ``(since, as_of]`` by model, policy, policy version, and model x policy."""
-        rows = self._ask("incident_cells", since).rows
+        rows = list(self._cells(since))
         cuts = {"by_model": (0,), "by_policy": (1,), "by_policy_version": (1, 2)}
         cuts["by_model_and_policy"] = (0, 1)
         return {name: heat_rows(rows, places) for name, places in cuts.items()}
 
     def heatmap_cells(self, since: datetime) -> list[tuple[Cell, int]]:
-        """``((model, policy, policy version), incidents)`` of ``(since, as_of]``."""
-        return [(row[:3], row[3]) for row in self._ask("incident_cells", since).rows]
+        """``((model, policy, policy version), incidents)`` of ``(since, as_of]``; some repeat."""
+        return [(row[:3], row[3]) for row in self._cells(since)]
+
+    def _cells(self, since: datetime) -> Iterator[tuple[Any, ...]]:
+        self._stretches.look()
+        columns = self._catalog.metrics["incident_cells"].columns
+        for part in self._stretches.parts("incident_cells", since, self._as_of, self._known_at):
+            yield from rows_of(part.table, columns)
 
     def incidents(self, since: datetime, tenants: Collection[str] | None = None) -> list[Incident]:
         """Incidents of ``(since, as_of]``, oldest first."""
@@ -123,7 +137,7 @@ class IncidentReader:
         metric = self._catalog.metrics["incident_events"]
         table = self._ask_arrow(metric.name, since, tenants)
         wanted = frozenset(tenants)
-        return [Incident.of_row(row) for row in _rows(table, metric.columns) if row[0] in wanted]
+        return [Incident.of_row(row) for row in rows_of(table, metric.columns) if row[0] in wanted]
 
     def attributions(self, incidents: Collection[Incident]) -> dict[tuple[str, str], Attribution]:
         """The cause of each, corrections included, by ``(tenant_id, event_uuid)``."""
@@ -156,16 +170,16 @@ class IncidentReader:
     def regressions(self) -> tuple[list[Found], list[Comparison]]:
         """Regressions, and then every comparison that was made."""
         rule = self._catalog.signals.regression
-        calls = self._ask_arrow("policy_version_calls")
-        incidents = self._ask_arrow("policy_version_incidents")
+        self._stretches.look()
+        calls, incidents = (
+            list(self._stretches.parts(name, self._as_of - _LENGTH, self._as_of, self._known_at))
+            for name in ("policy_version_calls", "policy_version_incidents")
+        )
         # Most policies run in one version, and then there is nothing to compare.
-        several = _in_several_versions(calls, incidents)
+        several = _in_several_versions(*calls, *incidents)
         comparisons = compare_versions(
-            [Calls(*row) for row in self._rows_of(calls, "policy_version_calls", several)],
-            [
-                Incidents(*row)
-                for row in self._rows_of(incidents, "policy_version_incidents", several)
-            ],
+            list(self._rows_of(calls, "policy_version_calls", several, Calls)),
+            list(self._rows_of(incidents, "policy_version_incidents", several, Incidents)),
             self._as_of,
             rule,
         )
@@ -176,19 +190,20 @@ class IncidentReader:
         """Rises of 7 days, from one UTC day with incidents to the next one."""
         sums: Counter[tuple[str, datetime]] = Counter()
         nums: Counter[tuple[str, datetime]] = Counter()
+        self._stretches.look()
         begin = self._as_of - 7 * _DAY
         day = begin.replace(hour=0, minute=0, second=0, microsecond=0)
         while day <= self._as_of:
             # A day begins with its midnight, a window just after its start.
             since, until = day - MICROSECOND, day + _DAY - MICROSECOND
-            table = compute_metric(
-                self._catalog.metrics["incident_cells"],
-                min(until, self._as_of),
-                self._events,
-                known_at=self._known_at,
-                since=max(since, begin),
-            )
-            for _, policy_id, _, _, num_severity, severity in table.rows:
+            if begin <= since and until <= self._as_of:
+                kept = self._stretches.kept("incident_cells", since, until, self._known_at)
+                table = kept.table
+            else:
+                table = self._ask_arrow(
+                    "incident_cells", max(since, begin), as_of=min(until, self._as_of)
+                )
+            for policy_id, num_severity, severity in rows_of(table, _OF_A_DAY):
                 if policy_id is not None and num_severity:
                     nums[policy_id, day] += num_severity
                     sums[policy_id, day] += severity
@@ -204,7 +219,7 @@ class IncidentReader:
         names = ("tenant_id", "policy_id", "policy_version", "timestamp")
         calls = [
             (at, versions[version])
-            for tenant_id, policy_id, version, at in _rows(table, names)
+            for tenant_id, policy_id, version, at in rows_of(table, names)
             if policy_id == comparison.policy_id
             and version in versions
             and tenant_id in comparison.tenants
@@ -235,7 +250,11 @@ class IncidentReader:
         )
 
     def _ask_arrow(
-        self, name: str, since: datetime | None = None, tenants: Collection[str] | None = None
+        self,
+        name: str,
+        since: datetime | None = None,
+        tenants: Collection[str] | None = None,
+        as_of: datetime | None = None,
     ) -> pa.Table:
         """The same in columns, which is much cheaper for thousands of rows.
 
@@ -243,7 +262,7 @@ class IncidentReader:
         """
         return compute_metric_arrow(
             self._catalog.metrics[name],
-            self._as_of,
+            as_of or self._as_of,
             self._events,
             known_at=self._known_at,
             since=since,
@@ -251,27 +270,33 @@ class IncidentReader:
         )
 
     def _rows_of(
-        self, table: pa.Table, name: str, policies: list[str]
-    ) -> Iterator[tuple[Any, ...]]:
-        return _rows(_of_policies(table, policies), self._catalog.metrics[name].columns)
+        self,
+        parts: Iterable[Stretch],
+        metric: str,
+        policies: Sequence[str],
+        make: Callable[..., T],
+    ) -> Iterator[T]:
+        columns = self._catalog.metrics[metric].columns
+
+        def rows(table: pa.Table) -> list[T]:
+            wanted = pc.is_in(table["policy_id"], pa.array(policies, pa.string()))
+            return [make(*row) for row in rows_of(table.filter(wanted), columns)]
+
+        for part in parts:
+            yield from part.derive((make, tuple(policies)), rows)
 
 
-def _rows(table: pa.Table, names: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-    return zip(*(table[name].to_pylist() for name in names), strict=True)
-
-
-def _in_several_versions(*tables: pa.Table) -> list[str]:
-    """The policies of which there is more than one version in all tables together."""
+def _in_several_versions(*parts: Stretch) -> list[str]:
+    """The policies of which there is more than one version in all parts together."""
     names = ("policy_id", "policy_version")
-    pairs = {
-        pair for table in tables for pair in _rows(table.group_by(list(names)).aggregate([]), names)
-    }
-    versions = Counter(policy_id for policy_id, _ in pairs)
+
+    def pairs(table: pa.Table) -> set[tuple[str, str]]:
+        return set(rows_of(table.group_by(list(names)).aggregate([]), names))
+
+    versions = Counter(
+        policy_id for policy_id, _ in set().union(*(part.derive(names, pairs) for part in parts))
+    )
     return sorted(policy_id for policy_id, num in versions.items() if num > 1)
-
-
-def _of_policies(table: pa.Table, policies: list[str]) -> pa.Table:
-    return table.filter(pc.is_in(table["policy_id"], pa.array(policies, pa.string())))
 
 
 def _corrected(verdict: Attribution, correction: Correction) -> Attribution:

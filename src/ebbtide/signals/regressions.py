@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import chain, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ebbtide.catalog.incidents import RegressionRule
 from ebbtide.signals.chance import p_more_often, p_more_severe
@@ -38,6 +38,9 @@ class Incidents(NamedTuple):
     num: int
     num_fired: int
     first_at: datetime
+
+
+Row = TypeVar("Row", Calls, Incidents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,37 +115,33 @@ def compare_versions(
         Empty when no policy has a version first seen within the days of the rule, with another
         one before it.
     """
-    pairs = _pairs(calls, incidents, as_of - timedelta(days=rule.new_within_days))
+    ran = _by_version(calls)
+    happened = _by_version(incidents)
+    pairs = _pairs(ran, happened, as_of - timedelta(days=rule.new_within_days))
     level = float(rule.significance) / max(1, len({policy_id for policy_id, *_ in pairs}))
     found = []
     for policy_id, new, old, first_at in pairs:
-        tenants = {
-            version: {
-                one.tenant_id
-                for one in chain[Calls | Incidents](calls, incidents)
-                if one.policy_id == policy_id and one.version == version
-            }
+        of = {
+            version: (ran.get((policy_id, version), []), happened.get((policy_id, version), []))
             for version in (new, old)
+        }
+        tenants = {
+            version: {one.tenant_id for one in chain[Calls | Incidents](*rows)}
+            for version, rows in of.items()
         }
         both = tenants[new] & tenants[old]
         exposed = frozenset(both or tenants[new] | tenants[old])
         sides = {
             version: Side(
                 version,
-                sum(
-                    one.num
-                    for one in calls
-                    if (one.policy_id, one.version) == (policy_id, version)
-                    and one.tenant_id in exposed
-                ),
-                *_counted(incidents, policy_id, version, exposed),
+                sum(one.num for one in theirs if one.tenant_id in exposed),
+                *_counted(one for one in bad if one.tenant_id in exposed),
             )
-            for version in (new, old)
+            for version, (theirs, bad) in of.items()
         }
         affected: Counter[str] = Counter()
-        for one in incidents:
-            if (one.policy_id, one.version) == (policy_id, new):
-                affected[one.tenant_id] += one.num
+        for one in of[new][1]:
+            affected[one.tenant_id] += one.num
         ranked = tuple(sorted(affected.items(), key=lambda pair: (-pair[1], pair[0])))
         p_rate, p_severity, found_by = judge_sides(sides[new], sides[old], level, rule)
         found.append(
@@ -184,14 +183,26 @@ def judge_sides(
     return p_rate, p_severity, tuple(found)
 
 
+def _by_version(rows: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Rows by policy and version."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for one in rows:
+        found.setdefault((one.policy_id, one.version), []).append(one)
+    return found
+
+
 def _pairs(
-    calls: Iterable[Calls], incidents: Iterable[Incidents], new_since: datetime
+    calls: Mapping[tuple[str, str], list[Calls]],
+    incidents: Mapping[tuple[str, str], list[Incidents]],
+    new_since: datetime,
 ) -> list[tuple[str, str, str, datetime]]:
     """``(policy, new version, the version before it, first seen)`` of every new version."""
     first: dict[str, dict[str, datetime]] = {}
-    for one in chain[Calls | Incidents](calls, incidents):
-        versions = first.setdefault(one.policy_id, {})
-        versions[one.version] = min(one.first_at, versions.get(one.version, one.first_at))
+    for rows in (calls, incidents):
+        for (policy_id, version), ones in rows.items():
+            versions = first.setdefault(policy_id, {})
+            at = min(one.first_at for one in ones)
+            versions[version] = min(at, versions.get(version, at))
     pairs = []
     for policy_id, versions in sorted(first.items()):
         for version, at in versions.items():
@@ -201,17 +212,14 @@ def _pairs(
     return pairs
 
 
-def _counted(
-    incidents: Iterable[Incidents], policy_id: str, version: str, tenants: frozenset[str]
-) -> tuple[int, int, dict[int, int]]:
+def _counted(incidents: Iterable[Incidents]) -> tuple[int, int, dict[int, int]]:
     """How many incidents, of the policy itself, and of each known severity."""
     total, fired, severities = 0, 0, Counter[int]()
     for one in incidents:
-        if (one.policy_id, one.version) == (policy_id, version) and one.tenant_id in tenants:
-            total += one.num
-            fired += one.num_fired
-            if one.severity is not None:
-                severities[one.severity] += one.num
+        total += one.num
+        fired += one.num_fired
+        if one.severity is not None:
+            severities[one.severity] += one.num
     return total, fired, dict(severities)
 
 

@@ -358,4 +358,6 @@ def _window(
 
 
 def _reader(house: Services, as_of: datetime, known_at: datetime | None) -> IncidentReader:
-    return IncidentReader(house.catalog, house.events, house.state, as_of, known_at, house.causes)
+    return IncidentReader(
+        house.catalog, house.events, house.state, as_of, known_at, house.causes, house.stretches
+    )
