@@ -82,7 +82,8 @@ HTTP door itself adds:
 A command that fails says why in one sentence on standard error and ends with 1; what the server
 refused is told in the server's words (`{command_error}`). Wrong arguments end with 2, and so do
 `ebbtide emit` and `ebbtide import` when not everything was stored. `ebbtide jobs run` has
-[codes of its own](../howto/schedule-jobs.md).
+[codes of its own](../howto/schedule-jobs.md), and so has
+[`ebbtide detect-inactivity`](../howto/learners.md).
 
 ## In the Python client
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ebbtide.domain.errors import JobFailed
+from ebbtide.domain.errors import JobFailed, StoreUnavailable
 from ebbtide.learners import job
 from ebbtide.learners.settings import read_learner_settings
 from learner_tables import AS_OF, WEEK, Learners, ago, md5_uuid
@@ -251,6 +251,27 @@ def test_many_batches_with_some_broken(learners: Learners, monkeypatch: Any) -> 
     assert steps[0] == (0, 100) and steps[-1] == (100, 100) and steps == sorted(steps)
 
 
+def test_a_connection_that_is_lost_leaves_what_was_committed(
+    learners: Learners, learners_url: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(job, "BATCH_USERS", 2)
+    for name in ("ada", "bob", "cid", "dee", "eve"):
+        learners.exam(name, ago(20))
+    with psycopg.connect(learners_url, autocommit=True) as lost:
+
+        def cut(done: int, total: int) -> None:
+            if done == 2:
+                learners.execute("SELECT pg_terminate_backend(%s)", lost.info.backend_pid)
+
+        broken = Learners(lost)
+        report = broken.run(on_progress=cut)
+        assert (report.processed, report.failed, report.exit_code) == (2, 3, 2)
+        assert "[ERROR] stopped after 2 users: " in "\n".join(broken.said)
+        with pytest.raises(StoreUnavailable, match="the scores are gone"):
+            list(report.scores())
+    assert set(learners.stored()) == {"ada", "bob"}
+
+
 # -- what is written -----------------------------------------------------------------------
 
 
@@ -422,6 +443,8 @@ def test_it_wants_a_connection_that_is_free_and_a_moment_with_a_zone(learners: L
         learners.run(as_of=datetime(2026, 3, 12))
     with pytest.raises(JobFailed, match="negative"):
         learners.run(threshold=-1)
+    with pytest.raises(JobFailed, match="calendar"):
+        learners.run(as_of=datetime(1, 1, 5, tzinfo=UTC))
 
 
 # -- the queries by which a user checks it ----------------------------------------------------

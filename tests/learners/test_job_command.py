@@ -93,7 +93,11 @@ def test_json_is_one_document_and_the_log_stands_beside_it(learners: Learners) -
         ((), {"DATABASE_URL": ""}, "DATABASE_URL is not set"),
         ((), {"DATABASE_URL": "mysql://db"}, "DATABASE_URL must begin with"),
         ((), {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "cannot connect to DATABASE_URL"),
-        ((), {"DATABASE_URL": "postgresql://u:geheim@db.test:x/d"}, "cannot connect to DATABASE_URL"),
+        (
+            (),
+            {"DATABASE_URL": "postgresql://u:geheim@db.test:x/d"},
+            "cannot connect to DATABASE_URL",
+        ),
         (("--threshold", "-1"), {}, "--threshold: '-1' is no number of days"),
         (("--threshold", "week"), {}, "--threshold: 'week' is no number of days"),
         (("--as-of", "yesterday"), {}, "--as-of: 'yesterday'"),
@@ -102,7 +106,6 @@ def test_json_is_one_document_and_the_log_stands_beside_it(learners: Learners) -
     ],
 )
 def test_when_nothing_can_be_done_it_says_why_and_ends_with_1(
-    learners: Learners,
     monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...],
     variables: dict[str, str],

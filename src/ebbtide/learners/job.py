@@ -12,7 +12,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 from psycopg.pq import TransactionStatus
 
-from ebbtide.domain.errors import JobFailed
+from ebbtide.domain.errors import JobFailed, StoreUnavailable
 from ebbtide.learners import formulas, statements
 from ebbtide.learners.database import first_line
 from ebbtide.learners.report import InactivityReport, LearnerFailure, LearnerScore
@@ -78,7 +78,11 @@ def detect_inactivity(
     if connection.info.transaction_status != TransactionStatus.IDLE:
         raise JobFailed("the connection is inside of a transaction")
     started = monotonic()
-    run = _Run(connection, settings, as_of.astimezone(UTC), threshold_days, sources, dry_run, say)
+    try:
+        as_of = as_of.astimezone(UTC)
+        run = _Run(connection, settings, as_of, threshold_days, sources, dry_run, say)
+    except OverflowError:
+        raise JobFailed("the days before as_of lie outside of the calendar") from None
     before = connection.isolation_level
     try:
         found = run.compute()
@@ -319,8 +323,11 @@ class _Run:
         after = 0
         while True:
             span = {"after": after, "upto": self._num_inactive, "limit": PAGE_USERS}
-            with self._connection.transaction():
-                rows = self._connection.execute(statements.READ_PAGE, span).fetchall()
+            try:
+                with self._connection.transaction():
+                    rows = self._connection.execute(statements.READ_PAGE, span).fetchall()
+            except psycopg.Error as error:
+                raise StoreUnavailable(f"the scores are gone: {first_line(error)}") from error
             for number, user_id, s, p, last_at, silent_days in rows:
                 after = number
                 yield LearnerScore(

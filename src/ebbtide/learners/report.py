@@ -57,6 +57,9 @@ class InactivityReport:
 
         They are read from a temporary table, so only while the connection is open, and only
         until the next run on it. They may be read as often as one likes.
+
+        Raises:
+            StoreUnavailable: the connection is gone, and the table with it.
         """
         return self._read()
 
