@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -64,7 +65,10 @@ def detect_inactivity_command(tell: Tell) -> Callable[..., None]:
 
         def say(line: str) -> None:
             """A line of log: beside the JSON if that is asked for."""
-            typer.echo(_one_line(line), err=as_json)
+            # Written here and not echoed, so that it goes above the bar on a terminal.
+            stream = sys.stderr if as_json else sys.stdout
+            stream.write(_one_line(line) + "\n")
+            stream.flush()
 
         try:
             report, is_told = _run(_days(threshold), dry_run, _moment(as_of), say, tell)
