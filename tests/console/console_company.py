@@ -42,6 +42,8 @@ def settle(server: Server) -> None:
         "name": HOSTILE,
         "contacts": [{"name": HOSTILE, "email": "javascript:alert(4)", "role": HOSTILE}],
     }
+    # What waits in quarantine is foreign text too.
+    assert server.admin.send(event(event_type=HOSTILE)).results == ["quarantined"]
     answer = server.admin.put(f"/v1/tenants/{to_uuid_text(LIVELY)}", facts)
     assert answer.status in (200, 201), answer.body
     for job in ("compute-stickiness", "detect-silent-churn", "evaluate-playbooks"):

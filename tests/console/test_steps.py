@@ -91,3 +91,18 @@ def test_a_job_is_run_from_its_page(founder: Browser, server: Server) -> None:
     newest = server.admin.get("/ops/jobs/runs", job="compute-stickiness", limit=1).json["runs"][0]
     assert newest["asked_by"].startswith("key ")
     assert founder.post("/jobs/<b>/run", page.form(path)).status == 404
+
+
+def test_a_row_of_quarantine_is_tried_again(founder: Browser, server: Server) -> None:
+    page = founder.page("/data")
+    assert "unknown_event_type" in page.text
+    (number,) = [row["id"] for row in server.admin.get("/v1/quarantine").json["items"]]
+    token = page.form("/data/release")["form_token"]
+    fields = {"form_token": token, "id": str(number)}
+    answer = founder.post("/data/release", fields)
+    assert answer.status == 200
+    assert "1 tried, 0 stored, 1 still wait" in Page(answer.body.decode()).text
+    (row,) = server.admin.get("/v1/quarantine").json["items"]
+    assert row["num_attempts"] == 1
+    assert founder.post("/data/release", {"form_token": token}).status == 400
+    assert founder.post("/data/release", {"id": str(number)}).status == 403

@@ -33,7 +33,8 @@ LIMIT = "50"
 async def page(visit: Visit) -> Response:
     """A page of customers, filtered and sorted as the address says."""
     params = visit.request.query_params
-    chosen = {name: params[name] for name, _, _ in FILTERS if params.get(name)}
+    names = [*[name for name, _, _ in FILTERS], "playbook"]
+    chosen = {name: params[name] for name in names if params.get(name)}
     sort = params.get("sort") or "risk"
     found = await visit.get(
         "/ops/customers", limit=LIMIT, sort=sort, cursor=params.get("cursor"), **chosen
