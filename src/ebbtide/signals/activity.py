@@ -18,7 +18,7 @@ from ebbtide.metrics.compute import compute_metric_arrow
 from ebbtide.signals.changes import EVERYBODY
 from ebbtide.signals.facts import INVESTIGATION_TYPES
 from ebbtide.signals.watch import Shelf, Watch
-from ebbtide.signals.weeks import WEEK, Key, Weeks, end_of, monday_of
+from ebbtide.signals.weeks import WEEK, Key, Weeks, monday_of
 from ebbtide.store.events.base import EventStore
 
 #: The column of ``activity_counts`` that counts a type.
@@ -66,7 +66,13 @@ def together(pieces: Sequence[Activity]) -> Activity:
     if len(pieces) == 1:
         return pieces[0]
     places: dict[str, int] = {}
-    rows = [[places.setdefault(name, len(places)) for name in one.tenants] for one in pieces]
+    rows: list[list[int]] = []
+    for place, one in enumerate(pieces):
+        # Mostly everybody was there in each of two weeks, and in the same order.
+        if place and one.tenants == pieces[place - 1].tenants:
+            rows.append(rows[-1])
+        else:
+            rows.append([places.setdefault(name, len(places)) for name in one.tenants])
     counts = np.zeros((len(places), len(COLUMNS)), np.int64)
     for one, where in zip(pieces, rows, strict=True):
         counts[where] += one.counts  # no tenant stands twice in a piece
@@ -81,7 +87,7 @@ class ActivityReader:
         self._metric = catalog.metrics["activity_counts"]
         self._events = events
         self._watch = watch
-        self._weeks = Weeks(watch, self._load)
+        self._weeks = Weeks(watch, self._load, lambda one: one.freshness)
         # All that happened before a Monday.
         self._before: Shelf[datetime, Activity] = watch.keep(
             lambda monday, late: late.first < monday, BEFORE_KEPT
@@ -116,20 +122,14 @@ class ActivityReader:
         Returns:
             All that happened before, and one for each week; the last one may be cut short.
         """
-        if known_at is not None:
-            before = self._load(None, first - MICROSECOND, known_at)
-            weeks = []
-            while first <= as_of:
-                until = min(end_of(first), as_of)
-                weeks.append(self._load(first - MICROSECOND, until, known_at))
-                first += WEEK
-            return before, weeks
         last = monday_of(as_of + MICROSECOND)  # of the week that is not over yet
         self._watch.look()
-        weeks = [self._weeks.read(key) for key in _weeks(first, last)]
+        weeks = [self._weeks.read(key, known_at) for key in _weeks(first, last)]
         before = self._before.get(first, lambda: self._until(first))
+        if known_at is not None and before.freshness is not None and before.freshness > known_at:
+            before = self._load(None, first - MICROSECOND, known_at)
         if last <= as_of:
-            weeks.append(self._load(last - MICROSECOND, as_of, None))
+            weeks.append(self._load(last - MICROSECOND, as_of, known_at))
         return before, weeks
 
     def _until(self, monday: datetime) -> Activity:

@@ -165,7 +165,7 @@ class FunnelReader:
         self._metric = catalog.metrics["funnel_instants"]
         self._events = events
         self._steps = [step.event_type for step in self._rule.steps]
-        self._weeks = Weeks(watch, self._load)
+        self._weeks = Weeks(watch, self._load, lambda one: one.freshness)
 
     def at(self, as_of: datetime, *, known_at: datetime | None = None) -> Funnel:
         """The funnel over 30 days.

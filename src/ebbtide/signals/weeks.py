@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Generic, TypeVar
 
-from ebbtide.domain.time import EPOCH, MICROSECOND
+from ebbtide.domain.time import EPOCH, MICROSECOND, ceil_hour, floor_hour
 from ebbtide.signals.watch import Late, Shelf, Watch
 
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 KEPT = 100  # pieces of one kind of answer: a year and more of weeks, and the days at their ends
+ENDS_KEPT = 12  # stretches of full hours that are no whole days
 #: A day alone costs half of what several days together do, so few of them are read for keeping by
 #: one question, and the others in one piece; the next questions find more.
 NEW_DAYS_MAX = 1
@@ -45,17 +46,25 @@ class Weeks(Generic[T]):
     """One kind of answer, by stretches of time that lie side by side. From any thread."""
 
     def __init__(
-        self, watch: Watch, load: Callable[[datetime | None, datetime, datetime | None], T]
+        self,
+        watch: Watch,
+        load: Callable[[datetime | None, datetime, datetime | None], T],
+        newest: Callable[[T], datetime | None],
     ) -> None:
         """Begin with nothing kept.
 
         Args:
             load: asks the store for the stretch ``(start, end]`` as it is known at the third
                 moment; None: everything counts.
+            newest: the newest arrival in an answer; None when it holds nothing.
         """
         self._watch = watch
         self._load = load
+        self._newest = newest
         self._shelf: Shelf[Key, T] = watch.keep(_is_inside, KEPT)
+        self._ends: Shelf[tuple[datetime, datetime], T] = watch.keep(
+            lambda stretch, late: late.is_within(*stretch), ENDS_KEPT
+        )
 
     def over(
         self,
@@ -68,7 +77,8 @@ class Weeks(Generic[T]):
         """The answers for ``(start, end]`` in pieces, oldest first; none when it is empty.
 
         Args:
-            known_at: when given, nothing that is kept can be used, and the piece is one.
+            known_at: when given, only those pieces that are kept can be used of which all had
+                come by then.
             look: False when the same question has had the watch look already.
 
         Raises:
@@ -76,21 +86,48 @@ class Weeks(Generic[T]):
         """
         if start >= end:
             return []
-        if known_at is not None:
-            return [self._load(start, end, known_at)]
         pieces = list(pieces_of(start + MICROSECOND, end + MICROSECOND))
         if look:
             self._watch.look()
         kept = self._kept_of([key for _, _, key in pieces if key is not None])
         found: list[T] = []
         for is_kept, run in groupby(pieces, lambda piece: piece[2] in kept):
+            stretch = list(run)
             if is_kept:
-                found.extend(kept[key] for _, _, key in run if key is not None)
+                found.extend(
+                    self._as_known(kept[key], *_span(key), known_at)
+                    for _, _, key in stretch
+                    if key is not None
+                )
             else:  # side by side, what is not kept is one question
-                stretch = list(run)
-                first, last = stretch[0][0], stretch[-1][1]
-                found.append(self._load(first - MICROSECOND, last - MICROSECOND, None))
+                span = stretch[0][0] - MICROSECOND, stretch[-1][1] - MICROSECOND
+                found.extend(self._end(*span, start, end, known_at))
         return found
+
+    def _end(
+        self,
+        first: datetime,
+        last: datetime,
+        start: datetime,
+        end: datetime,
+        known_at: datetime | None,
+    ) -> Iterator[T]:
+        """What is no whole day: the parts of hours at the ends of the window, and what is between.
+
+        Between full hours it stays the same until the hour is over.
+        """
+        from_, until = first, last
+        if first == start:
+            from_ = min(last, ceil_hour(first))
+        if last == end:
+            until = max(from_, floor_hour(last))
+        if first < from_:
+            yield self._load(first, from_, known_at)
+        if from_ < until:
+            kept = self._ends.get((from_, until), lambda: self._load(from_, until, None))
+            yield self._as_known(kept, from_, until, known_at)
+        if until < last:
+            yield self._load(until, last, known_at)
 
     def _kept_of(self, keys: Iterable[Key]) -> dict[Key, T]:
         kept = {}
@@ -102,11 +139,19 @@ class Weeks(Generic[T]):
                 kept[key] = self.read(key)
         return kept
 
-    def read(self, key: Key) -> T:
+    def read(self, key: Key, known_at: datetime | None = None) -> T:
         """One week or day; call it after the look of the watch."""
-        first, length = key
-        last = first + length - MICROSECOND
-        return self._shelf.get(key, lambda: self._load(first - MICROSECOND, last, None))
+        start, end = _span(key)
+        kept = self._shelf.get(key, lambda: self._load(start, end, None))
+        return self._as_known(kept, start, end, known_at)
+
+    def _as_known(self, kept: T, start: datetime, end: datetime, known_at: datetime | None) -> T:
+        """What is kept, when it had all come by then; otherwise what is read anew."""
+        if known_at is not None:
+            newest = self._newest(kept)
+            if newest is not None and newest > known_at:
+                return self._load(start, end, known_at)
+        return kept
 
 
 def pieces_of(first: datetime, last: datetime) -> Iterator[tuple[datetime, datetime, Key | None]]:
@@ -126,6 +171,11 @@ def pieces_of(first: datetime, last: datetime) -> Iterator[tuple[datetime, datet
         first += length
 
 
-def _is_inside(key: Key, late: Late) -> bool:
+def _span(key: Key) -> tuple[datetime, datetime]:
+    """``(start, end]`` of a week or day, which hold their first moment."""
     first, length = key
-    return late.is_within(first - MICROSECOND, first + length - MICROSECOND)
+    return first - MICROSECOND, first + length - MICROSECOND
+
+
+def _is_inside(key: Key, late: Late) -> bool:
+    return late.is_within(*_span(key))
