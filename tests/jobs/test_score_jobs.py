@@ -101,10 +101,10 @@ def test_a_run_for_the_past_leaves_what_is_current(scored: Scored) -> None:
 def test_a_tenant_that_cannot_be_assessed_makes_the_run_partial(
     scored: Scored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails_for_one(facts: Facts, *rest: object) -> Customer:
+    def fails_for_one(facts: Facts, *rest: object, **more: object) -> Customer:
         if facts.tenant_id == "silent":
             raise OverflowError("date value out of range")
-        return assess(facts, *rest)  # type: ignore[arg-type]
+        return assess(facts, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(refresh, "assess", fails_for_one)
     for name in (STICKINESS, SILENCE):

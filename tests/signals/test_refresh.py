@@ -275,10 +275,10 @@ def test_one_broken_tenant_is_named_and_the_others_go_on(
 ) -> None:
     broken = ["bolt"]
 
-    def fails_for_some(facts: Facts, *rest: Any) -> Customer:
+    def fails_for_some(facts: Facts, *rest: Any, **more: Any) -> Customer:
         if facts.tenant_id in broken:
             raise error
-        return assess(facts, *rest)
+        return assess(facts, *rest, **more)
 
     monkeypatch.setattr(refresh, "assess", fails_for_some)
     for tenant in ("acme", "bolt", "core"):

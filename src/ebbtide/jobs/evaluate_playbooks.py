@@ -23,7 +23,7 @@ from ebbtide.signals.outcomes import Key, close, happened, has_fallen, plan, set
 from ebbtide.signals.rules import Rules, read_rules
 from ebbtide.signals.snapshot import Snapshot
 from ebbtide.signals.snapshots import Snapshots
-from ebbtide.signals.suggestions import rules_of, suggestions_of
+from ebbtide.signals.suggestions import KnownRules, suggestions_of
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.reading import EventFilter, count_events
 from ebbtide.store.state.database import Transaction
@@ -47,6 +47,7 @@ class EvaluatePlaybooks:
         self._rules = read_rules(stores.catalog)
         # Held from run to run; without a holder what is in memory would be read anew each time.
         self._current = current_of(stores.catalog, stores.events, stores.state)
+        self._known_rules = KnownRules()
 
     def run(self, context: RunContext) -> JobOutcome:
         """Evaluate at one moment.
@@ -75,8 +76,9 @@ class EvaluatePlaybooks:
             (uuid, rule)
             for uuid, one in seen.standing.items()
             if _is_of_concern(one)
-            for rule in rules_of(one, seen.money.get(one.tenant_id))
+            for rule in self._known_rules.of(uuid, one, seen.money.get(one.tenant_id))
         ]
+        self._known_rules.keep(seen.standing)
         rows = shelf.lasting()
         taken_back = [row.end(at) for row in rows if _is_premature(row, now)]
         rows = [row for row in rows if not _is_premature(row, now)]

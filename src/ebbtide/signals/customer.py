@@ -63,9 +63,32 @@ class Customer:
             return []
         return begun_by(self._measured.with_money(economics), self.playbooks)
 
+    def margin_warning(self, economics: Economics | None) -> str | None:
+        """What the money of the moment in question says of the price; None: nothing."""
+        return self._measured.with_money(economics).margin_warning
+
     def is_of(self, facts: Facts, as_of: datetime) -> bool:
         """Whether this was said of these very facts, for this moment."""
         return self._measured.facts is facts and self.as_of == as_of
+
+    def same_friction(self, facts: Facts) -> Friction | None:
+        """Friction, if it is the same with later facts; None: it may be another."""
+        old = self._measured.facts
+        is_same = (
+            facts.friction_14d == old.friction_14d
+            and facts.friction_events_7d == old.friction_events_7d
+            and facts.last_at(*self._measured.rules.friction_7d.units)
+            == self.friction.last_friction_event
+        )
+        return self.friction if is_same else None
+
+    def same_intent(self, facts: Facts) -> Intent | None:
+        """Intent, if it is the same with later facts; None: it may be another."""
+        if self.intent.provisional:
+            return None  # time itself makes it final
+        old = self._measured.facts
+        is_same = facts.firsts == old.firsts and _begun(facts) == _begun(old)
+        return self.intent if is_same else None
 
     def with_money(self, economics: Economics | None) -> Customer:
         """The same customer, assessed without its money, with the money known.
@@ -76,7 +99,12 @@ class Customer:
 
 
 def assess(
-    facts: Facts, as_of: datetime, rules: Rules, economics: Economics | None = None
+    facts: Facts,
+    as_of: datetime,
+    rules: Rules,
+    economics: Economics | None = None,
+    *,
+    before: Customer | None = None,
 ) -> Customer:
     """Say everything about one tenant.
 
@@ -85,6 +113,8 @@ def assess(
         as_of: the moment that the facts are of; UTC.
         rules: weights, thresholds and playbooks.
         economics: money of the last 60 days; None leaves the price out.
+        before: what was said of the same tenant by the same rules at an earlier moment. What
+            rests on facts that are the same is not worked out again.
 
     Example:
         >>> assess(facts, as_of, rules).risk.risk_level
@@ -98,7 +128,7 @@ def assess(
     else:
         status = "active"
     stickiness = compute_stickiness(facts, as_of, rules)
-    friction = compute_friction(facts, rules)
+    friction = (before and before.same_friction(facts)) or compute_friction(facts, rules)
     silence = compute_silence(facts, as_of, paying, rules)
     measured = Measured(facts, as_of, rules, stickiness, friction, silence, economics)
     matches = match_playbooks(measured, status, rules.playbooks)
@@ -114,11 +144,15 @@ def assess(
         stickiness=stickiness,
         friction=friction,
         silence=silence,
-        intent=compute_intent(facts, as_of, rules),
+        intent=(before and before.same_intent(facts)) or compute_intent(facts, as_of, rules),
         risk=risk,
         playbooks=matches,
         _measured=measured,
     )
+
+
+def _begun(facts: Facts) -> dict[str, datetime]:
+    return {event_type: span.first_at for event_type, span in facts.spans.items()}
 
 
 def at_risk_order(customer: Customer) -> tuple[int, int, bool, Fraction, str]:

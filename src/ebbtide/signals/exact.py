@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
+from operator import eq, ge, gt, le, lt
+from types import MappingProxyType
+
+_ORDERS: Mapping[str, Callable[[int, int], bool]] = MappingProxyType(
+    {"below": lt, "above": gt, "at_least": ge, "at_most": le, "equal": eq}
+)
 
 
 @lru_cache(maxsize=16_384)
@@ -19,17 +26,7 @@ def compare(value: Fraction | int, comparison: str, than: Fraction) -> bool:
         >>> compare(Fraction(1, 2), "below", Fraction(5, 10))
         False
     """
-    left = value.numerator * than.denominator
-    right = than.numerator * value.denominator
-    match comparison:
-        case "below":
-            return left < right
-        case "above":
-            return left > right
-        case "at_least":
-            return left >= right
-        case "at_most":
-            return left <= right
-        case "equal":
-            return left == right
-    raise ValueError(f"unknown comparison {comparison!r}")
+    order = _ORDERS.get(comparison)
+    if order is None:
+        raise ValueError(f"unknown comparison {comparison!r}")
+    return order(value.numerator * than.denominator, than.numerator * value.denominator)

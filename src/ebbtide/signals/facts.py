@@ -69,8 +69,17 @@ class Economics:
     subscription: tuple[SubscriptionEvent, ...] = ()  # of any age, in any order
 
 
+class _Extent:
+    """Room for what is worked out from facts once; facts that are written down do not hold it."""
+
+    __slots__ = ("_first_event_at", "_last_event_at")
+
+    _first_event_at: datetime
+    _last_event_at: datetime
+
+
 @dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(_Extent):
     """One tenant at one moment; counts are real zeros, for a tenant without events has no facts.
 
     Windows are ``(as_of - w, as_of]``. ``peak_tenths`` is ten times the highest 7-day stickiness
@@ -94,12 +103,22 @@ class Facts:
     @property
     def first_event_at(self) -> datetime:
         """When the tenant's first event of any type happened."""
-        return min([span.first_at for span in self.spans.values()])
+        try:
+            return self._first_event_at
+        except AttributeError:
+            found = min([span.first_at for span in self.spans.values()])
+            object.__setattr__(self, "_first_event_at", found)
+            return found
 
     @property
     def last_event_at(self) -> datetime:
         """When its newest event of any type happened."""
-        return max([span.last_at for span in self.spans.values()])
+        try:
+            return self._last_event_at
+        except AttributeError:
+            found = max([span.last_at for span in self.spans.values()])
+            object.__setattr__(self, "_last_event_at", found)
+            return found
 
     @property
     def signed_up_at(self) -> datetime:

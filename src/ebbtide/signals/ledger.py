@@ -58,17 +58,20 @@ SELECT MAX(timestamp) FROM events WHERE timestamp > :at AND event_type IN (:type
 
 
 class _Sum(NamedTuple):
-    cost_usd: Decimal = Decimal(0)
+    cost: int = 0  # in units of 10^-10 USD: whole numbers are added several times as fast
     num_calls: int = 0
     num: int = 0  # events of any of the types, so that no event and no cost are told apart
 
     def plus(self, other: _Sum) -> _Sum:
-        cost = _EXACT.add(self.cost_usd, other.cost_usd)
-        return _Sum(cost, self.num_calls + other.num_calls, self.num + other.num)
+        return _Sum(self.cost + other.cost, self.num_calls + other.num_calls, self.num + other.num)
 
     def minus(self, other: _Sum) -> _Sum:
-        cost = _EXACT.subtract(self.cost_usd, other.cost_usd)
-        return _Sum(cost, self.num_calls - other.num_calls, self.num - other.num)
+        return _Sum(self.cost - other.cost, self.num_calls - other.num_calls, self.num - other.num)
+
+    @property
+    def cost_usd(self) -> str:
+        """Exact, as text."""
+        return str(Decimal(self.cost).scaleb(-10, _EXACT)) if self.cost else "0"
 
 
 _ZERO = _Sum()
@@ -109,8 +112,8 @@ class Money(Mapping[str, Economics]):
         if not (new.num or old.num):
             return default
         return Economics(
-            str(new.cost_usd or 0),
-            str(old.cost_usd or 0),
+            new.cost_usd,
+            old.cost_usd,
             new.num_calls,
             old.num_calls,
             tuple(
@@ -160,9 +163,7 @@ class _Edge:
             np.add.at(into, places, values)
             sums.append(into)
         return {
-            self.names[code]: _Sum(
-                Decimal(high * _COST_HALF + low).scaleb(-10, _EXACT), num_calls, num
-            )
+            self.names[code]: _Sum(high * _COST_HALF + low, num_calls, num)
             for code, high, low, num_calls, num in zip(
                 there.tolist(), *(one.tolist() for one in sums), strict=True
             )
@@ -322,7 +323,6 @@ class Ledger:
         )
         rows = self._events.query(_SUMS.format(relation=relation), params | {"cut": cut})
         for tenant_id, cost, calls, num, is_after in rows:
-            found[is_after][tenant_id] = _Sum(
-                Decimal(0) if cost is None else cost, int(calls), int(num)
-            )
+            units = 0 if cost is None else int(cost.scaleb(10, _EXACT))
+            found[is_after][tenant_id] = _Sum(units, int(calls), int(num))
         return found

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
+from ebbtide.signals.exact import compare
 from ebbtide.signals.facts import DAY, Economics, SubscriptionEvent
 from ebbtide.signals.rules import Rules
 
@@ -39,14 +40,53 @@ class Period:
         return self.margin_usd / self.revenue_usd if self.revenue_usd else None
 
 
-@dataclass(frozen=True, slots=True)
 class Margin:
-    """The last 30 days and the 30 before them."""
+    """The last 30 days and the 30 before them; what nobody asks for is not worked out."""
 
-    last: Period
-    before: Period
-    api_call_change: Fraction  # 0.1: a tenth more calls than before
-    warning: str | None  # negative, falling, or None: no reason to talk about the price
+    def __init__(
+        self, economics: Economics, first_event_at: datetime, as_of: datetime, rules: Rules
+    ) -> None:
+        self._economics = economics
+        self._as_of = as_of
+        self._rules = rules
+        self._subscribed = subscribed_times(economics.subscription, first_event_at, as_of)
+
+    @cached_property
+    def last(self) -> Period:
+        """The 30 days that end at the moment."""
+        return self._period(self._as_of, self._economics.llm_cost_usd_30d)
+
+    @cached_property
+    def before(self) -> Period:
+        """The 30 days before those."""
+        return self._period(self._as_of - PERIOD, self._economics.llm_cost_usd_30d_before)
+
+    @property
+    def api_call_change(self) -> Fraction:
+        """0.1: a tenth more calls than before."""
+        one = self._economics
+        return Fraction(one.num_api_calls_30d, one.num_api_calls_30d_before) - 1
+
+    @cached_property
+    def warning(self) -> str | None:
+        """Negative, falling, or None: no reason to talk about the price."""
+        last, one, rule = self.last, self._economics, self._rules.signals.pricing
+        if compare(last.revenue_usd, "below", last.cost_usd):
+            return NEGATIVE
+        # The cheapest first: this is asked of everybody at every run.
+        rise, num_before = rule.api_call_rise, one.num_api_calls_30d_before
+        num_more = one.num_api_calls_30d - num_before
+        if num_more * rise.denominator < rise.numerator * num_before:
+            return None
+        if not (last.is_fully_subscribed and self.before.is_fully_subscribed):
+            return None
+        if last.margin is None or self.before.margin is None:
+            return None
+        return FALLING if self.before.margin - last.margin >= rule.margin_fall else None
+
+    def _period(self, end: datetime, cost_usd: str) -> Period:
+        events = self._economics.subscription
+        return _period(events, self._subscribed, end, _usd(cost_usd), self._rules)
 
 
 def compute_margin(
@@ -64,18 +104,7 @@ def compute_margin(
     """
     if economics is None or economics.num_api_calls_30d_before == 0:
         return None
-    starts_cut = as_of - PERIOD
-    subscribed = subscribed_times(economics.subscription, first_event_at, as_of)
-    last, before = (
-        _period(economics.subscription, subscribed, end, _usd(cost), rules)
-        for end, cost in (
-            (as_of, economics.llm_cost_usd_30d),
-            (starts_cut, economics.llm_cost_usd_30d_before),
-        )
-    )
-    num_before = economics.num_api_calls_30d_before
-    change = Fraction(economics.num_api_calls_30d - num_before, num_before)
-    return Margin(last, before, change, _warning(last, before, change, rules))
+    return Margin(economics, first_event_at, as_of, rules)
 
 
 def subscribed_times(
@@ -108,7 +137,9 @@ def subscribed_times(
 def price_usd(events: Iterable[SubscriptionEvent], at: datetime, rules: Rules) -> Fraction:
     """The price for 30 days at a moment: that of the newest start, else the default."""
     starts = [one for one in events if one.event_type == _STARTED and one.timestamp <= at]
-    newest = max(starts, key=lambda one: (one.timestamp, Decimal(one.price_usd or 0)), default=None)
+    if len(starts) > 1:
+        starts = [max(starts, key=lambda one: (one.timestamp, Decimal(one.price_usd or 0)))]
+    newest = starts[0] if starts else None
     if newest is None or newest.price_usd is None:
         return rules.signals.pricing.default_price_usd
     return _usd(newest.price_usd)
@@ -138,17 +169,3 @@ def _period(
         cost_usd=cost_usd,
         is_fully_subscribed=subscribed_us == _PERIOD_US,
     )
-
-
-def _warning(last: Period, before: Period, change: Fraction, rules: Rules) -> str | None:
-    if last.revenue_usd < last.cost_usd:
-        return NEGATIVE
-    rule = rules.signals.pricing
-    # The cheapest first: this is asked of everybody at every run.
-    if change < rule.api_call_rise:
-        return None
-    if not (last.is_fully_subscribed and before.is_fully_subscribed):
-        return None
-    if last.margin is None or before.margin is None:
-        return None
-    return FALLING if before.margin - last.margin >= rule.margin_fall else None

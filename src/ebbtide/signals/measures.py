@@ -88,6 +88,11 @@ class Measured:
             self._margin = (compute_margin(self.economics, first, self.as_of, self.rules),)
         return self._margin[0]
 
+    @property
+    def margin_warning(self) -> str | None:
+        """Negative or falling; None: no reason to talk about the price, or not known."""
+        return None if self.margin is None else self.margin.warning
+
     def value(self, metric: str, event_types: tuple[str, ...] = ()) -> Value:
         """A measure by name; None when it is not known."""
         return _MEASURES[metric](self, event_types)
@@ -166,10 +171,6 @@ def _friction_events(one: Measured, event_types: tuple[str, ...]) -> Value:
     return one.count_friction(event_types) if event_types else one.friction.friction_events_7d
 
 
-def _margin_warning(one: Measured, _: tuple[str, ...]) -> Value:
-    return None if one.margin is None else one.margin.warning
-
-
 _MEASURES: Mapping[str, Callable[[Measured, tuple[str, ...]], Value]] = MappingProxyType(
     {
         "stickiness_7d": lambda one, _: one.stickiness.stickiness_7d,
@@ -188,7 +189,7 @@ _MEASURES: Mapping[str, Callable[[Measured, tuple[str, ...]], Value]] = MappingP
         "is_silent_churn": lambda one, _: one.silence.is_silent_churn,
         "risk_level": lambda one, _: one.risk_level,
         "top_friction_type": lambda one, _: one.friction.top_friction_type,
-        "margin_warning": _margin_warning,
+        "margin_warning": lambda one, _: one.margin_warning,
     }
 )
 

@@ -94,16 +94,17 @@ class Recent:
         """What counts at a moment, which lies not before the one that was read up to."""
         as_of_us = to_us(as_of)
         leaving = []
-        actions = []
-        for length in _WINDOWS_US:
-            nums = []
-            for event_type in INVESTIGATION_TYPES:
-                found = self.instants.get(event_type, _NOTHING)
-                first = bisect_right(found, as_of_us - length)
-                nums.append(len(found) - first)
-                if first < len(found):
-                    leaving.append(found[first] + length)
-            actions.append(Actions(*nums))
+        nums = [[0] * len(INVESTIGATION_TYPES) for _ in _WINDOWS_US]
+        for place, event_type in enumerate(INVESTIGATION_TYPES):
+            found = self.instants.get(event_type)
+            if not found:
+                continue
+            num = last = len(found)
+            for window, length in enumerate(_WINDOWS_US):  # the longer, the earlier it begins
+                last = bisect_right(found, as_of_us - length, 0, last)
+                if last < num:
+                    nums[window][place] = num - last
+                    leaving.append(found[last] + length)
         friction = {}
         for event_type, found in self.instants.items():
             if event_type in INVESTIGATION_TYPES:
@@ -116,7 +117,7 @@ class Recent:
         events = tuple(one for one in self.friction_events if one.timestamp > week_ago)
         if events:
             leaving.append(to_us(events[0].timestamp) + _WEEK_US)
-        actions_3d, actions_7d, actions_30d = actions
+        actions_3d, actions_7d, actions_30d = (Actions(*of_window) for of_window in nums)
         return Counts(
             actions_3d,
             actions_7d,

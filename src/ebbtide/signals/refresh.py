@@ -550,7 +550,7 @@ class Refresher:
             advance.facts.append(_stored(tenant))
             return
         try:
-            customer = assess(tenant.facts, step.as_of, self._rules)
+            customer = assess(tenant.facts, step.as_of, self._rules, before=tenant.customer)
             rows, newest = new_rows(
                 customer,
                 tenant.facts,

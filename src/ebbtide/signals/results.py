@@ -22,7 +22,7 @@ FRICTION_14D = "friction/1"
 FRICTION_7D = "friction/2"
 
 
-class Result(NamedTuple):
+class _Formula(NamedTuple):
     """What one formula says of a customer.
 
     ``about`` is what it looked at, and what it says that may jump with time alone: a new row is
@@ -30,10 +30,9 @@ class Result(NamedTuple):
     row works them out from the instants beside them. The other two make the row's JSON.
     """
 
-    formula: str
-    about: tuple[Any, ...]
-    inputs: Callable[[], Mapping[str, Any]]
-    said: Callable[[], Mapping[str, Any]]
+    about: Callable[[Customer, Facts], tuple[Any, ...]]
+    inputs: Callable[[Customer, Facts, Rules, tuple[Any, ...]], Mapping[str, Any]]
+    said: Callable[[Customer, Facts], Mapping[str, Any]]
 
 
 def _exact(value: Any) -> Any:
@@ -50,20 +49,8 @@ def to_json(value: Any) -> str:
     return _encoder.encode(value).decode()
 
 
-def results_of(customer: Customer, facts: Facts, rules: Rules) -> tuple[Result, ...]:
-    """The result of each formula."""
-    return (
-        _stickiness(customer, facts, rules),
-        _friction_14d(customer, facts),
-        _friction_7d(customer, facts, rules),
-        _silence(customer, facts, rules),
-        _intent(customer, facts, rules),
-        _risk(customer, rules),
-    )
-
-
 def formulas_of(rules: Rules) -> tuple[str, ...]:
-    """The ids of all of them, in the same order."""
+    """The id of each formula that speaks of a customer."""
     signals = rules.signals
     return (
         signals.stickiness.formula,
@@ -75,9 +62,9 @@ def formulas_of(rules: Rules) -> tuple[str, ...]:
     )
 
 
-def _stickiness(customer: Customer, facts: Facts, rules: Rules) -> Result:
+def _about_stickiness(customer: Customer, facts: Facts) -> tuple[Any, ...]:
     one = customer.stickiness
-    about = (
+    return (
         facts.actions_3d,
         facts.actions_7d,
         facts.actions_30d,
@@ -85,80 +72,63 @@ def _stickiness(customer: Customer, facts: Facts, rules: Rules) -> Result:
         _base(facts, customer.as_of),
         one.stickiness_trend,
     )
-    names = ("actions_3d", "actions_7d", "actions_30d", "peak_stickiness", "base", "trend")
-    return Result(
-        rules.signals.stickiness.formula,
-        about,
-        lambda: dict(zip(names, about, strict=True)),
-        lambda: {
-            "stickiness_7d": one.stickiness_7d,
-            "stickiness_30d": one.stickiness_30d,
-            "stickiness_delta": one.stickiness_delta,
-            "delta_reason": one.delta_reason,
-            "stickiness_trend": one.stickiness_trend,
-            "stickiness_decayed": one.stickiness_decayed,
-            "peak_stickiness": one.peak_stickiness,
-        },
-    )
 
 
-def _friction_14d(customer: Customer, facts: Facts) -> Result:
-    return Result(
-        FRICTION_14D,
-        (facts.friction_14d,),
-        lambda: {"counts_14d": facts.friction_14d},
-        lambda: {"friction_score": customer.friction.friction_score},
-    )
+_STICKINESS_NAMES = ("actions_3d", "actions_7d", "actions_30d", "peak_stickiness", "base", "trend")
 
 
-def _friction_7d(customer: Customer, facts: Facts, rules: Rules) -> Result:
+def _say_stickiness(customer: Customer, _: Facts) -> Mapping[str, Any]:
+    one = customer.stickiness
+    return {
+        "stickiness_7d": one.stickiness_7d,
+        "stickiness_30d": one.stickiness_30d,
+        "stickiness_delta": one.stickiness_delta,
+        "delta_reason": one.delta_reason,
+        "stickiness_trend": one.stickiness_trend,
+        "stickiness_decayed": one.stickiness_decayed,
+        "peak_stickiness": one.peak_stickiness,
+    }
+
+
+def _friction_7d_inputs(
+    customer: Customer, facts: Facts, rules: Rules, _: tuple[Any, ...]
+) -> Mapping[str, Any]:
+    counts: dict[str, int] = {}
+    for event in facts.friction_events_7d:
+        counts[event.event_type] = counts.get(event.event_type, 0) + 1
+    counted = counted_events(facts.friction_events_7d, rules)
+    return {
+        "counts_7d": counts,
+        "counted": [event.event_uuid for event in counted],  # all others are over a cap
+        "last_friction_event": customer.friction.last_friction_event,
+    }
+
+
+def _say_friction_7d(customer: Customer, _: Facts) -> Mapping[str, Any]:
     one = customer.friction
-
-    def inputs() -> Mapping[str, Any]:
-        counts: dict[str, int] = {}
-        for event in facts.friction_events_7d:
-            counts[event.event_type] = counts.get(event.event_type, 0) + 1
-        counted = counted_events(facts.friction_events_7d, rules)
-        return {
-            "counts_7d": counts,
-            "counted": [event.event_uuid for event in counted],  # all others are over a cap
-            "last_friction_event": one.last_friction_event,
-        }
-
-    return Result(
-        FRICTION_7D,
-        (facts.friction_events_7d, one.last_friction_event),
-        inputs,
-        lambda: {
-            "friction_weighted_score": one.friction_weighted_score,
-            "friction_events_7d": one.friction_events_7d,
-            "top_friction_type": one.top_friction_type,
-            "last_friction_event": one.last_friction_event,
-        },
-    )
+    return {
+        "friction_weighted_score": one.friction_weighted_score,
+        "friction_events_7d": one.friction_events_7d,
+        "top_friction_type": one.top_friction_type,
+        "last_friction_event": one.last_friction_event,
+    }
 
 
-def _silence(customer: Customer, facts: Facts, rules: Rules) -> Result:
+def _say_silence(customer: Customer, facts: Facts) -> Mapping[str, Any]:
     one = customer.silence
-    about = (one.is_silent_churn, customer.paying)  # both edges are kept, not each call between
-    return Result(
-        rules.signals.silent_churn.formula,
-        about,
-        lambda: {"is_silent_churn": one.is_silent_churn, "paying": customer.paying},
-        lambda: {
-            "is_silent_churn": one.is_silent_churn,
-            "paying": customer.paying,
-            "last_api_call": one.last_api_call,
-            "first_api_call": facts.first_at(API_CALL),
-            "last_investigation": one.last_investigation,
-            "investigation_gap_days": one.investigation_gap_days,
-        },
-    )
+    return {
+        "is_silent_churn": one.is_silent_churn,
+        "paying": customer.paying,
+        "last_api_call": one.last_api_call,
+        "first_api_call": facts.first_at(API_CALL),
+        "last_investigation": one.last_investigation,
+        "investigation_gap_days": one.investigation_gap_days,
+    }
 
 
-def _intent(customer: Customer, facts: Facts, rules: Rules) -> Result:
+def _about_intent(customer: Customer, facts: Facts) -> tuple[Any, ...]:
     one = customer.intent
-    about = (
+    return (
         one.signed_up_at,
         facts.firsts,
         one.first_action,
@@ -166,63 +136,108 @@ def _intent(customer: Customer, facts: Facts, rules: Rules) -> Result:
         one.provisional,
         one.evidence,
     )
-    names = (
-        "signed_up_at",
-        "firsts",
-        "first_action",
-        "first_action_at",
-        "provisional",
-        "evidence",
-    )
-    return Result(
-        rules.signals.intent.formula,
-        about,
-        lambda: dict(zip(names, about, strict=True)),
-        lambda: {
-            "inferred_buyer_type": one.inferred_buyer_type,
-            "intent_confidence": one.intent_confidence,
-            "evidence": one.evidence,
-            "provisional": one.provisional,
-            "time_to_first_incident_h": one.time_to_first_incident_h,
-            "time_to_first_view_h": one.time_to_first_view_h,
-            "time_to_first_replay_h": one.time_to_first_replay_h,
-            "time_to_first_export_h": one.time_to_first_export_h,
-        },
-    )
 
 
-def _risk(customer: Customer, rules: Rules) -> Result:
+_INTENT_NAMES = (
+    "signed_up_at",
+    "firsts",
+    "first_action",
+    "first_action_at",
+    "provisional",
+    "evidence",
+)
+
+
+def _say_intent(customer: Customer, _: Facts) -> Mapping[str, Any]:
+    one = customer.intent
+    return {
+        "inferred_buyer_type": one.inferred_buyer_type,
+        "intent_confidence": one.intent_confidence,
+        "evidence": one.evidence,
+        "provisional": one.provisional,
+        "time_to_first_incident_h": one.time_to_first_incident_h,
+        "time_to_first_view_h": one.time_to_first_view_h,
+        "time_to_first_replay_h": one.time_to_first_replay_h,
+        "time_to_first_export_h": one.time_to_first_export_h,
+    }
+
+
+def _about_risk(customer: Customer, _: Facts) -> tuple[Any, ...]:
     one = customer.risk
-    playbooks = tuple(match.playbook_id for match in customer.playbooks)
-    about = (
+    return (
         customer.status,
         one.components,
-        playbooks,
+        _playbooks(customer),
         one.risk_level,
         one.primary_risk_reason,
         one.secondary_signals,
     )
-    return Result(
-        rules.signals.risk.formula,
-        about,
-        lambda: {
-            "status": customer.status,
-            "components": [(part.name, part.weight, part.text) for part in one.components],
-            "playbooks": playbooks,
-            "risk_level": one.risk_level,
-            "primary_risk_reason": one.primary_risk_reason,
-            "secondary_signals": one.secondary_signals,
+
+
+def _risk_inputs(
+    customer: Customer, _: Facts, __: Rules, ___: tuple[Any, ...]
+) -> Mapping[str, Any]:
+    one = customer.risk
+    return {
+        "status": customer.status,
+        "components": [(part.name, part.weight, part.text) for part in one.components],
+        "playbooks": _playbooks(customer),
+        "risk_level": one.risk_level,
+        "primary_risk_reason": one.primary_risk_reason,
+        "secondary_signals": one.secondary_signals,
+    }
+
+
+def _say_risk(customer: Customer, _: Facts) -> Mapping[str, Any]:
+    one = customer.risk
+    return {
+        "risk_level": one.risk_level,
+        "risk_level_reason": one.risk_level_reason,
+        "risk_signal_strength": one.risk_signal_strength,
+        "primary_risk_reason": one.primary_risk_reason,
+        "secondary_signals": one.secondary_signals,
+        "is_on_list": one.is_on_list,
+        "playbooks": _playbooks(customer),
+    }
+
+
+def _playbooks(customer: Customer) -> tuple[str, ...]:
+    return tuple([match.playbook_id for match in customer.playbooks])
+
+
+#: In the order of :func:`formulas_of`.
+_FORMULAS = (
+    _Formula(
+        _about_stickiness,
+        lambda _, __, ___, about: dict(zip(_STICKINESS_NAMES, about, strict=True)),
+        _say_stickiness,
+    ),
+    _Formula(
+        lambda _, facts: (facts.friction_14d,),
+        lambda _, facts, __, ___: {"counts_14d": facts.friction_14d},
+        lambda customer, _: {"friction_score": customer.friction.friction_score},
+    ),
+    _Formula(
+        lambda one, facts: (facts.friction_events_7d, one.friction.last_friction_event),
+        _friction_7d_inputs,
+        _say_friction_7d,
+    ),
+    _Formula(
+        # Both edges are kept, not each call between.
+        lambda one, _: (one.silence.is_silent_churn, one.paying),
+        lambda one, _, __, ___: {
+            "is_silent_churn": one.silence.is_silent_churn,
+            "paying": one.paying,
         },
-        lambda: {
-            "risk_level": one.risk_level,
-            "risk_level_reason": one.risk_level_reason,
-            "risk_signal_strength": one.risk_signal_strength,
-            "primary_risk_reason": one.primary_risk_reason,
-            "secondary_signals": one.secondary_signals,
-            "is_on_list": one.is_on_list,
-            "playbooks": playbooks,
-        },
-    )
+        _say_silence,
+    ),
+    _Formula(
+        _about_intent,
+        lambda _, __, ___, about: dict(zip(_INTENT_NAMES, about, strict=True)),
+        _say_intent,
+    ),
+    _Formula(_about_risk, _risk_inputs, _say_risk),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +274,11 @@ def new_rows(
     """
     rows = []
     keys, abouts = dict(newest.keys), {}
-    for formula, about, inputs, said in results_of(customer, facts, rules):
-        abouts[formula] = about
+    for formula, (say_about, inputs, said) in zip(formulas_of(rules), _FORMULAS, strict=True):
+        about = abouts[formula] = say_about(customer, facts)
         if newest.about.get(formula) == about:
             continue
-        encoded = _encoder.encode(inputs())
+        encoded = _encoder.encode(inputs(customer, facts, rules, about))
         key = blake2b(encoded, digest_size=12).hexdigest()
         if keys.get(formula) == key:
             continue
@@ -277,7 +292,7 @@ def new_rows(
                 known_at=None,
                 computed_at=computed_at,
                 inputs=encoded.decode(),
-                result=to_json(said()),
+                result=to_json(said(customer, facts)),
             )
         )
     return rows, Newest(keys, abouts)

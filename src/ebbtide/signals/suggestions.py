@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from ebbtide.catalog.playbook import Playbook
 from ebbtide.domain.intervention import Suggestion
@@ -49,6 +49,33 @@ def rules_of(customer: Customer, economics: Economics | None) -> list[str]:
             if match.playbook_id not in begun
         ),
     ]
+
+
+class KnownRules:
+    """The rules of customers as they were last asked for: most customers are as they were.
+
+    Of money, rules ask for the warning alone, and of all else a customer speaks as it was assessed.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Customer, str | None, list[str]]] = {}
+
+    def of(self, uuid: str, customer: Customer, economics: Economics | None) -> list[str]:
+        """The same as :func:`rules_of`."""
+        if not customer.risk.is_on_list:
+            return rules_of(customer, economics)
+        warning = customer.margin_warning(economics)
+        known = self._known.get(uuid)
+        if known is not None and known[0] is customer and known[1] == warning:
+            return known[2]
+        rules = rules_of(customer, economics)
+        self._known[uuid] = customer, warning, rules
+        return rules
+
+    def keep(self, uuids: Container[str]) -> None:
+        """Forget all others."""
+        for uuid in [uuid for uuid in self._known if uuid not in uuids]:
+            del self._known[uuid]
 
 
 def _first_step_rule(playbook_id: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from ebbtide.store.state.columns import Instant
@@ -25,6 +25,7 @@ from ebbtide.store.state.tables import (
 )
 
 MATTER = "facts"
+_encode, _decode = msgspec.json.encode, msgspec.json.decode
 _UUIDS_PER_QUERY = 10_000  # below the number of parameters that either engine takes
 
 #: Columns of ``customer_segments`` in order; a segment is a tuple of such values.
@@ -144,7 +145,7 @@ class Scores:
                     row.facts,
                     row.due_at,
                     row.unsettled_until,
-                    json.loads(row.keys),
+                    _decode(row.keys),
                     row.newest or "{}",
                 )
                 for row in rows
@@ -200,7 +201,7 @@ class Scores:
                     one.facts,
                     write.instant(one.due_at),
                     write.instant(one.unsettled_until),
-                    json.dumps(one.keys),
+                    _encode(one.keys).decode(),
                 )
                 for one in step.facts
             ],
@@ -408,6 +409,7 @@ class _Statements:
 
     def __init__(self, database: Database) -> None:
         self._dialect = database.engine.dialect
+        self._takes_moments = self._dialect.name == "postgresql"
         insert = database.insert
 
         def upsert(table: sa.Table) -> Any:
@@ -448,15 +450,14 @@ class _Statements:
             return None
         if moment.tzinfo is not UTC:
             moment = moment.astimezone(UTC)
-        if self._dialect.name == "postgresql":
-            return moment
-        return _in_text(moment)
+        return moment if self._takes_moments else _in_text(moment)
 
     def segment(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A segment as the driver takes it."""
         taken = list(values)
         for place in self._instants:
-            taken[place] = self.instant(taken[place])
+            if taken[place] is not None:
+                taken[place] = self.instant(taken[place])
         return tuple(taken)
 
 
