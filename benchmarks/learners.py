@@ -84,8 +84,8 @@ _FILL = (
 )
 
 _INDEXES = """
-CREATE INDEX exam_results_user ON exam_results (user_id, updated_at);
-CREATE INDEX session_user ON session (user_id, ended_at);
+CREATE INDEX exam_results_of_user ON exam_results (user_id, updated_at);
+CREATE INDEX session_of_user ON session (user_id, ended_at);
 """
 
 # -- one user after another: the statements of a program that knows one user at a time --------
@@ -193,9 +193,10 @@ def _one(connection: psycopg.Connection[Any], user: str) -> None:
         connection.execute(_ABILITY, given).fetchone()
         connection.execute(_GOAL, given).fetchone()
         silent = (AS_OF - last).days
-        s = 0.6 * min(1, silent / 14) + 0.25 * min(1, gap / 7) + 0.15 * max(0, 1 - sessions / 10)
+        s = 0.6 * min(1, silent / 14) + 0.25 * min(1, float(gap) / 7)
+        s += 0.15 * max(0, 1 - sessions / 10)
         week = AS_OF.date() - timedelta(days=AS_OF.weekday())
-        connection.execute(_PUT, {"user": user, "week": week, "p": 0.5, "s": float(s)})
+        connection.execute(_PUT, {"user": user, "week": week, "p": 0.5, "s": s})
 
 
 def measure_school(folder: Path, users: int, *, sample: int) -> dict[str, Any]:

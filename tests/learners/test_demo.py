@@ -39,9 +39,9 @@ def test_a_course_is_run_through(bare: Learners, tmp_path: Path) -> None:
     assert result.exit_code == 0, (result.output, result.exception)
     assert "ZZZ-2020J: 7 learners" in result.output
     assert "Simulated" not in result.output
-    # Of day 20: 1, 5 and 7 are silent; the first two since day 2 and 1, with S above 0.7.
+    # At the end: 1, 5 and 7 are silent, the last since day 16; the others came above 0.7.
     last = next(line for line in result.output.splitlines() if line.startswith("20 "))
-    assert last.split()[2:7] == ["3", "0", "0", "2", "0"]
+    assert last.split()[2:7] == ["3", "1", "0", "2", "2"]
     stored = bare.connection.execute("SELECT count(*) FROM weekly_kpi").fetchone()
     assert stored is not None and stored[0] > 0
     assert demo("--data", str(tmp_path), "--days", "1").exit_code == 0  # its own it makes anew

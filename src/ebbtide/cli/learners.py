@@ -62,14 +62,15 @@ def learners_commands() -> typer.Typer:
             else:
                 course = _load(connection, data)
             num_days = min(days, course.last_day + 1)
-            shown: list[CourseDay] = []
+            weeks: list[list[CourseDay]] = [[]]
             last: CourseDay | None = None
             with bar("running the job", "days", num_days) as advance:
                 for last in run_days(connection, course, range(num_days), settings, sources):
                     advance(1)
-                    if last.day % 7 == 6 or last.day == num_days - 1:
-                        shown.append(last)
-        _tell(course, shown, settings.inactivity_threshold_days)
+                    if len(weeks[-1]) == 7:
+                        weeks.append([])
+                    weeks[-1].append(last)
+        _tell(course, weeks, settings.inactivity_threshold_days)
         if last is not None and stays:
             console.print(
                 "The tables stay in DATABASE_URL. Look at one day again: ebbtide "
@@ -121,34 +122,34 @@ def bar(doing: str, unit: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda num: progress.update(task, advance=num)
 
 
-def _tell(course: Course, shown: list[CourseDay], threshold_days: int) -> None:
+def _tell(course: Course, weeks: list[list[CourseDay]], threshold_days: int) -> None:
     console.print(
         inert(
             f"{course.name}: {len(course.students)} learners. The job ran at the end of each day "
-            f"(threshold {threshold_days} days); every seventh is shown."
+            f"(threshold {threshold_days} days); a row is a week."
         )
     )
     print_table(
-        ("day", "as of", "inactive", "new", "back", "S > 0.7", "newly", "no P", "failed", "left",
-         "job ms"),
+        ("day", "as of", "inactive", "new", "back", "S > 0.7", "newly", "no P", "withdrawn",
+         "ms a run"),
         [
             (
-                one.day,
-                f"{one.as_of:%Y-%m-%d}",
-                one.report.num_inactive,
-                one.num_new,
-                one.num_back,
-                one.num_high,
-                one.num_new_high,
-                one.report.num_without_p,
-                one.report.failed,
-                one.num_left,
-                one.report.duration_ms,
+                week[-1].day,
+                f"{week[-1].as_of:%Y-%m-%d}",
+                week[-1].report.num_inactive,
+                sum(one.num_new for one in week),
+                sum(one.num_back for one in week),
+                week[-1].num_high,
+                sum(one.num_new_high for one in week),
+                week[-1].report.num_without_p,
+                week[-1].num_left,
+                sum(one.report.duration_ms for one in week) // len(week),
             )
-            for one in shown
+            for week in weeks
         ],
     )  # fmt: skip
-    if shown and shown[-1].worst:
+    last = weeks[-1][-1]
+    if last.worst:
         console.print()
         print_table(
             ("highest S on the last day", "silent days", "S", "P"),
@@ -159,6 +160,6 @@ def _tell(course: Course, shown: list[CourseDay], threshold_days: int) -> None:
                     f"{one.s:.3f}",
                     None if one.p is None else f"{one.p:.3f}",
                 )
-                for one in shown[-1].worst
+                for one in last.worst
             ],
         )
