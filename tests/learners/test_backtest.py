@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from ebbtide.backtest.learners import Case, auc, report, run
 from ebbtide.cli.backtest import backtest_commands
 from ebbtide.cli.learner_figures import tell_learners
-from ebbtide.learners.course import Course, load_course
+from ebbtide.learners.course import Course, find_course, load_course
 from ebbtide.learners.settings import LearnerSettings
 from ebbtide.learners.sources import load_sources
 from ebbtide.learners.tables import tables_aside
@@ -99,3 +100,23 @@ def test_the_command_prints_and_keeps_the_same_figures(
     printed = capsys.readouterr().out
     assert "AUC of recency" in printed
     assert "0.9 to 1.0" in printed
+
+
+def test_the_page_tells_what_a_real_course_gives(learners: Learners) -> None:
+    folder = os.environ.get("EBBTIDE_TEST_DATA")
+    if not folder:
+        pytest.skip("set EBBTIDE_TEST_DATA to the folder of public data sets to run this")
+    with tables_aside(learners.connection):
+        course = load_course(learners.connection, find_course(Path(folder)))
+        cases = run(
+            learners.connection, course, LearnerSettings(), load_sources(), lambda _num: None
+        )
+    found = report(course, cases)
+    page = (Path(__file__).parents[2] / "docs/howto/learners-course.md").read_text("utf-8")
+    for day in [*found["days"], found["all"]]:
+        withdrawal, success = day["withdrawal"], day["success"]
+        for one in (withdrawal["s"], withdrawal["recency"], success["p"], success["recency"]):
+            if one["auc"] is not None:
+                low, high = one["auc_95"]
+                assert f"{one['auc']:.3f} ({low:.3f} to {high:.3f})" in page
+    assert found["all"]["withdrawal"]["num_leaving"] == 15
