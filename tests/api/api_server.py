@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from ebbtide.app.house import House
 from ebbtide.app.serving import serving_aside
 from ebbtide.app.settings import Settings
+from ready_files import lay_events_file, lay_state_file
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 JSON = {"Content-Type": "application/json"}
@@ -208,6 +209,10 @@ class Server:
 def open_server(folder: Path, **settings: Any) -> Iterator[Server]:
     """A new house in a folder, served on a free port, and closed when the iterator ends."""
     clock = Clock()
+    if "events_url" not in settings:
+        lay_events_file(folder / "events.duckdb")
+    if "state_url" not in settings:
+        lay_state_file(folder / "state.sqlite")
     with House(Settings(data_dir=folder, **settings), clock) as house:
         assert house.first_key is not None
         with serving_aside(house) as running:

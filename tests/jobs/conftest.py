@@ -9,12 +9,14 @@ import pytest
 
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.sqlite import SQLiteStateStore
+from ready_files import lay_state_file
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[StateStore]:
     """A migrated, empty store."""
-    opened = SQLiteStateStore(tmp_path / "state.db")
-    opened.migrate()
+    path = tmp_path / "state.db"
+    lay_state_file(path)
+    opened = SQLiteStateStore(path)
     yield opened
     opened.close()

@@ -22,6 +22,7 @@ from ebbtide.store.events.duckdb import DuckDBEventStore
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.scores import SEGMENT_COLUMNS
 from ebbtide.store.state.sqlite import SQLiteStateStore
+from ready_files import lay_events_file, lay_state_file
 
 #: A full hour, so that edges of windows are easy to meet.
 START = datetime(2026, 3, 12, 6, tzinfo=UTC)
@@ -40,6 +41,10 @@ class Company:
         open_state: Callable[[], StateStore] | None = None,
         catalog: Catalog | None = None,
     ) -> None:
+        if open_events is None:
+            lay_events_file(folder / "events.duckdb")
+        if open_state is None:
+            lay_state_file(folder / "state.sqlite")
         self._open_events = open_events or (lambda: DuckDBEventStore(folder / "events.duckdb"))
         self._open_state = open_state or (lambda: SQLiteStateStore(folder / "state.sqlite"))
         self.catalog = catalog or load_catalog()

@@ -210,7 +210,7 @@ def test_a_playbook_that_asks_for_money_is_seen() -> None:
 
 class TestReading(Reading.TestCase):
     settings = settings(
-        max_examples=20,
+        max_examples=12,
         stateful_step_count=20,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )

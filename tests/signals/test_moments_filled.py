@@ -20,14 +20,12 @@ LATER = datetime(2027, 1, 1, tzinfo=UTC)
 
 def live(company: Company) -> None:
     """A year in which one stays, one falls silent, and one comes late."""
-    for day in range(120):
-        company.happens("API_CALL_RECEIVED", day * DAY, tenant="stays")
-        company.happens("INCIDENT_VIEWED", day * DAY + timedelta(hours=3), tenant="stays")
-        company.happens("API_CALL_RECEIVED", day * DAY, tenant="silent")
-        if day > 40:
-            company.happens("REPLAY_EXECUTED", day * DAY, tenant="silent", session_id="s")
-        if day < 20:
-            company.happens("REPLAY_ABORTED", day * DAY / 2, tenant="late")
+    days = [day * DAY for day in range(120)]
+    company.happens("API_CALL_RECEIVED", *days, tenant="stays")
+    company.happens("INCIDENT_VIEWED", *(day + timedelta(hours=3) for day in days), tenant="stays")
+    company.happens("API_CALL_RECEIVED", *days, tenant="silent")
+    company.happens("REPLAY_EXECUTED", *days[41:], tenant="silent", session_id="s")
+    company.happens("REPLAY_ABORTED", *(day / 2 for day in days[:20]), tenant="late")
 
 
 def fill(company: Company, moments: list[datetime] = WEEKS, now: datetime = START) -> Any:

@@ -191,7 +191,7 @@ def _run(examples: int, steps: int) -> None:
 
 
 def test_what_is_brought_forward_equals_a_full_reading() -> None:
-    _run(examples=20, steps=20)
+    _run(examples=12, steps=20)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from homes import Home
 HOUR = timedelta(hours=1)
 US = timedelta(microseconds=1)
 #: Examples in a usual run, by what a commit and a reopening cost on each engine.
-EXAMPLES = {"duckdb": 40, "postgres": 60, "chdb": 15}
+EXAMPLES = {"duckdb": 25, "postgres": 25, "chdb": 8}
 
 #: Moments on full hours, a microsecond beside them, and anywhere: six hours around noon.
 moments = st.one_of(
@@ -163,7 +163,7 @@ def test_counts_equal_a_scan_of_what_was_kept(home: Home) -> None:
 
 @pytest.mark.slow
 def test_counts_equal_a_scan_of_what_was_kept_in_many_examples(home: Home) -> None:
-    _check_counts(home, 25 * EXAMPLES[home.engine])
+    _check_counts(home, 40 * EXAMPLES[home.engine])
 
 
 def _check_counts(home: Home, examples: int) -> None:

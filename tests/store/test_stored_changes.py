@@ -19,7 +19,8 @@ from homes import Home
 
 HOUR = timedelta(hours=1)
 US = timedelta(microseconds=1)
-EXAMPLES = {"duckdb": 40, "postgres": 60, "chdb": 8}
+#: Examples in a usual run, by what a commit and a reopening cost on each engine.
+EXAMPLES = {"duckdb": 20, "postgres": 25, "chdb": 5}
 
 
 def missing(changes: Iterable[Change], events: Iterable[Event]) -> list[Event]:
@@ -157,13 +158,22 @@ steps = st.lists(
 
 
 def test_no_stored_event_is_ever_missed(home: Home) -> None:
+    _check_looks(home, EXAMPLES[home.engine])
+
+
+@pytest.mark.slow
+def test_no_stored_event_is_ever_missed_in_many_examples(home: Home) -> None:
+    _check_looks(home, 20 * EXAMPLES[home.engine])
+
+
+def _check_looks(home: Home, examples: int) -> None:
     """Looks, appends, erasures, upkeep and restarts in any order."""
     store = home.open()
     store.migrate()
     numbers = count()
 
     @settings(
-        max_examples=EXAMPLES[home.engine],
+        max_examples=examples,
         report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
