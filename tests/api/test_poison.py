@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import socket
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -382,6 +383,23 @@ def test_a_body_is_refused_whole(
     )
     check_problem(answer, status)
     assert (server.num_stored(), server.counts()) == before
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/batch", "/v1/changes"])
+def test_who_sends_far_too_much_first_gets_the_answer_after(server: Server, path: str) -> None:
+    """Such callers would find a broken connection, were they hung up on while they send."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {server.admin.key}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {100 << 20}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as line:
+        line.sendall(head.encode())
+        piece = b" " * (1 << 20)
+        for _ in range(100):
+            line.sendall(piece)
+        answer = b""
+        while part := line.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"urn:ebbtide:problem:" in answer and b"connection: close" in answer.lower()
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/batch", "/v1/cloudevents"])

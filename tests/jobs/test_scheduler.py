@@ -22,6 +22,7 @@ from ebbtide.jobs.job import JobOutcome, RunContext
 from ebbtide.jobs.scheduler import Scheduler
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.sqlite import SQLiteStateStore
+from ready_files import lay_state_file
 
 FIRST, SECOND = "compute-stickiness", "detect-silent-churn"
 
@@ -161,8 +162,9 @@ def test_whatever_the_clock_does_no_slot_runs_twice_and_the_due_one_runs(
 def new_store() -> Iterator[StateStore]:
     """A store for one example."""
     with TemporaryDirectory() as folder:
-        store = SQLiteStateStore(Path(folder) / "state.db")
-        store.migrate()
+        path = Path(folder) / "state.db"
+        lay_state_file(path)
+        store = SQLiteStateStore(path)
         yield store
         store.close()
 
@@ -206,6 +208,23 @@ def test_it_outlives_a_store_that_is_away_and_says_so(
         scheduler.stop()
     assert len(body.contexts) == 1
     assert [line["log_level"] for line in logs][:2] == ["error", "error"]
+
+
+def test_a_job_that_hangs_delays_no_job_that_has_a_thread_of_its_own(store: StateStore) -> None:
+    gate, done = Gate(), threading.Event()
+
+    def note(_: RunContext) -> JobOutcome:
+        assert gate.is_inside.wait(5)  # the other one is at work, and stays there
+        done.set()
+        return JobOutcome()
+
+    jobs = (job(FIRST, Body(gate)), job(SECOND, Body(note)))
+    scheduler = Scheduler(runner(store, *jobs), look_every_s=0.01, apart={SECOND})
+    scheduler.start()
+    assert done.wait(5)
+    scheduler.stop()
+    ends = {run.job: run.error for run in store.runs.list_newest()}
+    assert ends[FIRST] == "stopped"
 
 
 def test_one_that_never_began_can_be_stopped(store: StateStore) -> None:

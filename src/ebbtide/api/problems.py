@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ebbtide.api.parting import PartingAnswer
 from ebbtide.domain import errors
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,8 @@ def problem(
     }
     if detail:
         body["detail"] = detail
-    return Response(
+    kind = PartingAnswer if status == 413 else Response
+    return kind(
         msgspec.json.encode(body | extra),
         status,
         headers,
