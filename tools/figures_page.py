@@ -87,6 +87,15 @@ _BENCH: list[Row] = [
     ("... one SQL statement over a plain table in PostgreSQL",
      "signals_seed_sql.compute_stickiness_ms", _milliseconds),
     ("... which is so many ticks", "signals_seed_sql.times_a_tick", _times),
+    ("Inactivity job on PostgreSQL: users, three of ten inactive", "learners.num_users", _times),
+    ("... rows of activity", "learners.num_rows", _times),
+    ("... the whole command", "learners.job_s", "{:.1f} s".format),
+    ("... memory of the command", "learners.rss_bytes", _megabytes),
+    ("... one user after another, with the tables' own indexes, takes so many times as long",
+     "learners.one_by_one.times_the_job", _times),
+    ("... the same with an index by user on each table, without the view",
+     "learners.one_by_one_indexed.times_the_job", _times),
+    ("... the job, compared, with twice the users", "learners.twice_as_many_ratio", _times),
 ]  # fmt: skip
 _KILLS: list[Row] = [
     ("`kill -9` under load", "kills", _times),
