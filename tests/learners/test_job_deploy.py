@@ -80,4 +80,3 @@ def test_the_variables_are_those_that_there_are() -> None:
     assert "DATABASE_URL" in names
     assert {name.lower() for name in names} <= set(LearnerSettings.model_fields)
     assert re.search(r"secretKeyRef:\n\s+name: \S+\n\s+key: \S+", text_of(CRON_JOB))
-
