@@ -35,6 +35,7 @@ from ebbtide.ingest.bulk_wire import MEDIA_TYPE, from_stream, to_stream
 from ebbtide.ingest.file_import import TableOrigin
 from ebbtide.ingest.plain_rows import find_plain
 from ebbtide.ingest.validate import Validator
+from example_counts import examples
 
 KEY = "k" * 64
 
@@ -147,7 +148,7 @@ VALIDATOR = Validator(load_catalog())
 GOOD = to_stream(rows(20, user_id=pa.array(["ü-1"] * 20)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=4))
 def test_a_damaged_stream_is_read_right_or_refused(damage: list[tuple[int, int]]) -> None:
     body = bytearray(GOOD)

@@ -14,6 +14,7 @@ from ebbtide.catalog.loader import EventType, MetadataField, load_catalog
 from ebbtide.domain.event import PROMOTED_METADATA, Event
 from ebbtide.domain.time import parse_instant
 from ebbtide.ingest.validate import Rejection, Validator
+from example_counts import examples
 
 RECEIVED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 CATALOG = load_catalog()
@@ -118,7 +119,7 @@ def test_an_event_without_optional_parts_is_accepted(kind: EventType) -> None:
 
 
 # The first text ever drawn on a machine takes seconds: the table of characters is built then.
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_fits_the_definition_is_accepted(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(list(CATALOG.event_types.values())))

@@ -34,6 +34,7 @@ from ebbtide.ingest.validate import Rejection, Validator
 from ebbtide.store.events.base import EventStore, Outcomes, to_batch
 from ebbtide.store.events.duckdb import DuckDBEventStore
 from ebbtide.store.state.sqlite import SQLiteStateStore
+from example_counts import examples
 
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
 KEY = "the-content-of-a-file"
@@ -320,7 +321,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table({"line": pa.array(range(7, 7 + rows), pa.int64()), **own})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(tables())
 def test_bulk_says_what_the_validator_says_of_each_row(table: pa.Table) -> None:
     rows, entries, outcome = load_apart(table)
@@ -332,7 +333,7 @@ def test_bulk_says_what_the_validator_says_of_each_row(table: pa.Table) -> None:
     assert outcome.counts[Outcome.QUARANTINED] == len(reasons)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.one_of(event_ids.filter(len), words.filter(len)), min_size=1))
 def test_uuids_of_a_column_are_those_of_its_texts(sent: list[str]) -> None:
     uuids, is_canonical = uuids_of(pa.array(["skipped", *sent], pa.string()).slice(1))

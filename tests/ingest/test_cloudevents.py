@@ -23,6 +23,7 @@ from ebbtide.ingest import cloudevents
 from ebbtide.ingest.cloudevents import BATCHED, STRUCTURED, event_id_of
 from ebbtide.ingest.incoming import Aside, Incoming, Reading
 from ebbtide.ingest.validate import Rejection, Validator
+from example_counts import examples
 
 MAPPING = load_mappings()["cloudevents"]
 VALIDATOR = Validator(load_catalog())
@@ -419,7 +420,7 @@ events = values | st.builds(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(body=st.lists(events, max_size=3) | values, batched=st.booleans())
 def test_no_body_is_too_odd(body: Any, batched: bool) -> None:
     try:
@@ -441,7 +442,7 @@ def test_no_body_is_too_odd(body: Any, batched: bool) -> None:
 header_names = st.sampled_from(["ce-id", "ce-type", "ce-", "ce-time", "Content-Type", "CE-DATA"])
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(
     body=st.binary(max_size=20) | values.map(lambda v: json.dumps(v).encode()),
     headers=st.lists(st.tuples(header_names | st.text(max_size=4), texts), max_size=5),

@@ -26,6 +26,7 @@ from ebbtide.ingest.mapped_columns import map_columns
 from ebbtide.ingest.source_rows import SourceTable
 from ebbtide.ingest.translate import UNMAPPED, translate
 from ebbtide.ingest.validate import Validator
+from example_counts import examples
 
 VALIDATOR = Validator(load_catalog())
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
@@ -221,7 +222,7 @@ def has_nan(value: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", sorted(MAPPINGS))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(table=tables())
 def test_columns_say_what_records_say(
     mappings: dict[str, SourceMapping], name: str, table: pa.Table
@@ -254,7 +255,7 @@ def test_columns_say_what_records_say(
 
 
 @pytest.mark.parametrize("name", sorted(MAPPINGS))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(table=tables())
 def test_what_quarantine_keeps_of_a_row_is_read_again_as_the_row(
     mappings: dict[str, SourceMapping], name: str, table: pa.Table

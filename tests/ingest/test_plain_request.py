@@ -18,6 +18,7 @@ from ebbtide.ingest.plain_request import PlainRequest, PlainRequests
 from ebbtide.ingest.token_cost import TokenPrices
 from ebbtide.ingest.validate import Validator
 from ebbtide.store.events.base import to_batch
+from example_counts import examples
 
 NOW = datetime(2026, 3, 12, 8, tzinfo=UTC)
 UUID = "019b1237-b780-71fd-a09b-a4f60b384ba6"
@@ -216,7 +217,7 @@ EVENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(EVENTS, min_size=1, max_size=3))
 @example([event(cost_usd=5e-11)])
 @example([event(cost_usd=99_999_998.999999)])

@@ -22,6 +22,7 @@ from ebbtide.ingest.decode import decode_json
 from ebbtide.ingest.incoming import Aside, Incoming, Reading
 from ebbtide.ingest.validate import Rejection, Validator
 from ebbtide.store.events.base import EVENT_COLUMNS, same_content, to_batch
+from example_counts import examples
 
 MAPPING = load_mappings()["segment"]
 VALIDATOR = Validator(load_catalog())
@@ -533,7 +534,7 @@ values = st.recursive(
 messages = st.dictionaries(st.sampled_from(NAMES), values, max_size=10)
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(
     call=st.sampled_from(segment.CALLS),
     body=values | messages | st.fixed_dictionaries({"batch": st.lists(messages, max_size=3)}),

@@ -18,6 +18,7 @@ from ebbtide.domain.event import Event
 from ebbtide.ingest.stripe import INVALID, StripeEndpoint, read
 from ebbtide.ingest.stripe_signature import check_signature
 from ebbtide.ingest.validate import Validator
+from example_counts import examples
 
 AT = 1_772_353_800  # 2026-03-01T08:30:00Z
 NOW = datetime.fromtimestamp(AT, UTC) + timedelta(seconds=2)
@@ -331,7 +332,7 @@ KINDS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     KINDS, st.dictionaries(st.sampled_from([*subscription(), *invoice()]), JSON, max_size=4), JSON
 )

@@ -22,6 +22,7 @@ from ebbtide.domain.event import Event
 from ebbtide.ingest.token_cost import TokenPrices
 from ebbtide.ingest.validate import Validator
 from ebbtide.store.events.base import COST_TABLE, same_content, to_batch
+from example_counts import examples
 
 NOW = datetime(2026, 3, 12, 8, tzinfo=UTC)
 PRICES = TokenPrices()
@@ -120,7 +121,7 @@ TOKENS = st.integers(0, 400_000)
 
 
 @given(st.sampled_from(PRICED), TOKENS, TOKENS, TOKENS, TOKENS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_it_agrees_with_the_package(
     one: tuple[str, Any], tokens_in: int, out: int, read: int, written: int
 ) -> None:

@@ -18,6 +18,7 @@ from ebbtide.catalog.mapping import SourceMapping, load_mapping
 from ebbtide.domain.event import Event
 from ebbtide.ingest.translate import translate
 from ebbtide.ingest.validate import Rejection, Validator
+from example_counts import examples
 
 VALIDATOR = Validator(load_catalog())
 AT = "2025-12-12T08:00:00Z"
@@ -299,7 +300,7 @@ RICH = (
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(record=records, time_format=st.sampled_from(["iso", "epoch_s", "epoch_ms", "epoch_us"]))
 def test_no_record_is_too_odd(read: Any, record: dict[str, Any], time_format: str) -> None:
     mapping = read(RICH.replace("[timestamp]", f'[timestamp]\nformat = "{time_format}"'))
@@ -313,7 +314,7 @@ def test_no_record_is_too_odd(read: Any, record: dict[str, Any], time_format: st
     assert repr(record) == before  # what goes to quarantine is what came
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(record=st.dictionaries(st.text(min_size=1, max_size=4), values, max_size=6))
 def test_with_rest_nothing_is_lost(read: Any, record: dict[str, Any]) -> None:
     mapping = read(
