@@ -76,6 +76,7 @@ def test_the_morning(page: playwright.Page, server: Server) -> None:
     assert len(rows) == 1
 
 
+@pytest.mark.slow
 def test_time_theme_keys_and_a_phone(page: playwright.Page) -> None:
     page.keyboard.press("?")
     assert page.locator("#help").is_visible()
@@ -98,6 +99,7 @@ def test_time_theme_keys_and_a_phone(page: playwright.Page) -> None:
     assert page.locator("html").get_attribute("data-theme") == "dark"
 
 
+@pytest.mark.slow
 def test_a_look_for_something_new_keeps_the_focus(page: playwright.Page, server: Server) -> None:
     page.goto(page.url.replace("/pulse", "/today"))
     page.locator(".call").nth(1).locator("h2 a").focus()

@@ -130,6 +130,18 @@ def test_a_moment_of_the_browsers_field_is_in_utc(founder: Browser) -> None:
     assert "You look at the past." in text and "1 Mar 2026, 08:30 UTC" in text
 
 
+def test_ages_are_those_of_the_moment(founder: Browser) -> None:
+    # They stopped on the 2nd; the clock of the tests stands at the 12th.
+    assert "Last looked 3 days ago" in founder.page("/today", as_of="2026-03-05T12:00:00Z").text
+
+
+def test_a_screen_without_a_past_says_that_it_shows_the_present(founder: Browser) -> None:
+    for path in ("/jobs", "/data"):
+        text = founder.page(path, as_of="2026-03-05T12:00:00Z").text
+        assert "This screen shows the present." in text
+        assert "You look at the past." not in text
+
+
 @pytest.mark.parametrize("as_of", ["yesterday", "2026-13-01", "2026-03-01T08:30:00+99:00", "\0"])
 def test_a_moment_that_is_none_is_said_to_be_none(founder: Browser, as_of: str) -> None:
     answer = founder.get("/pulse", as_of=as_of)

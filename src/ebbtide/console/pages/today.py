@@ -7,7 +7,7 @@ from starlette.responses import Response
 from ebbtide.console.visit import Visit
 
 REFRESH_S = 30
-LIMIT = "20"
+LIMIT = "10"  # as many as one calls in a day
 LIMIT_MAX = "50"
 
 
