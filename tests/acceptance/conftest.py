@@ -9,6 +9,14 @@ import pytest
 from benchmarks.server_process import ServerProcess
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One that runs, for tests that neither stop it nor mind one another's events."""
+    folder = tmp_path_factory.mktemp("standing")
+    with ServerProcess(folder / "data", log=folder / "log") as server:
+        yield server
+
+
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[ServerProcess]:
     """Not yet started; stopped when the test ends, however it ends."""

@@ -193,33 +193,31 @@ def test_a_setting_that_cannot_be_used_ends_in_one_sentence(tmp_path: Path) -> N
 
 
 def test_a_second_server_on_the_folder_is_refused_and_does_no_harm(
-    process: ServerProcess,
+    standing: ServerProcess,
 ) -> None:
-    process.start()
-    assert send(process, "before") == ["stored"]
-    for port in (process.port, free_port()):
-        ended = ebbtide("serve", "--port", str(port), folder=process.data_dir)
+    assert send(standing, "before") == ["stored"]
+    for port in (standing.port, free_port()):
+        ended = ebbtide("serve", "--port", str(port), folder=standing.data_dir)
         assert ended.returncode == 1
-        assert f"another Ebbtide at {process.url} (process {process.pid})" in ended.stderr
+        assert f"another Ebbtide at {standing.url} (process {standing.pid})" in ended.stderr
         assert "EBBTIDE_DATA_DIR" in ended.stderr
         assert len(ended.stderr.strip().splitlines()) == 1
         assert ended.stdout == ""
-    assert send(process, "before", "after") == ["duplicate", "stored"]
+    assert send(standing, "before", "after") == ["duplicate", "stored"]
 
 
-def test_a_file_of_another_server_is_not_shared(process: ServerProcess, tmp_path: Path) -> None:
+def test_a_file_of_another_server_is_not_shared(standing: ServerProcess, tmp_path: Path) -> None:
     """Two folders, one file: the lock of the folder does not see it, the engine does."""
-    process.start()
     ended = ebbtide(
         "serve",
         folder=tmp_path / "other",
         EBBTIDE_PORT=str(free_port()),
-        EBBTIDE_EVENTS_URL=f"duckdb:///{process.data_dir}/events.duckdb",
+        EBBTIDE_EVENTS_URL=f"duckdb:///{standing.data_dir}/events.duckdb",
     )
     assert ended.returncode == 1
     assert "events.duckdb" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert send(process, "a") == ["stored"]
+    assert send(standing, "a") == ["stored"]
 
 
 def test_a_taken_port_is_named_before_anything_is_made(tmp_path: Path) -> None:
@@ -248,11 +246,10 @@ def test_after_a_kill_the_folder_is_free_and_the_old_address_forgotten(
     assert send(process, "a") == ["duplicate"]
 
 
-def test_files_are_for_their_owner_alone(process: ServerProcess) -> None:
-    process.start()
-    assert process.data_dir.stat().st_mode & 0o077 == 0
+def test_files_are_for_their_owner_alone(standing: ServerProcess) -> None:
+    assert standing.data_dir.stat().st_mode & 0o077 == 0
     for name in ("server.json", "state.sqlite", "ebbtide.lock"):
-        assert (process.data_dir / name).stat().st_mode & 0o077 == 0, name
+        assert (standing.data_dir / name).stat().st_mode & 0o077 == 0, name
 
 
 # -- stopping ----------------------------------------------------------------------------------
