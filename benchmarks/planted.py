@@ -1,10 +1,11 @@
-"""How often the regression planted in a simulated company shows within an hour, and false alarms.
+"""How soon the regression planted in a simulated company shows, and how often others do falsely.
 
-    python -m benchmarks.planted --customers 60 --seeds 101 102 103
+    python -m benchmarks.planted --seeds 301 302 303
 
-For each seed the comparison is made one hour after the new version came. Then other rollouts are
-made up in the days before, in which nothing but the name of the version changes, at two customers
-of five: whatever is found there is a false alarm. Each is asked about every six hours of a week.
+Each seed is a company of 45 days. Beside the planted version, five versions are rolled out in them
+in which nothing but the name changes, each at two customers of five. The comparison is asked about
+every hour: whatever it calls a regression, other than the planted version, is a false alarm, and
+the planted one must be called within its first hour. That hour is asked about minute by minute.
 """
 
 from __future__ import annotations
@@ -12,111 +13,167 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from statistics import median
+from typing import Any
+
+from benchmarks.results import save
 
 from ebbtide.catalog.loader import load_catalog
 from ebbtide.domain.time import parse_instant
 from ebbtide.signals.regressions import Calls, Comparison, Incidents, compare_versions
 from ebbtide.simulate.simulation import simulate
 
-END = datetime(2026, 3, 14, tzinfo=UTC)  # the new version comes on a working day
-NUM_DAYS, NUM_HARMLESS = 16, 3
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+END = datetime(2026, 3, 14, tzinfo=UTC)  # the planted version comes on a working day
+NUM_DAYS, ROLLOUT_DAYS = 45, (9, 16, 23, 30, 37)
+HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 _RULE = load_catalog().signals.regression
 
-
-class Checked(NamedTuple):
-    """A call that a policy checked, or an incident of one."""
-
-    is_incident: bool
-    at: datetime
-    tenant_id: str
-    policy_id: str
-    version: str
-    severity: int | None
-    has_fired: bool
+#: Tenant, policy, version, and of an incident its severity and whether the policy fired.
+Key = tuple[Any, ...]
 
 
-def checked(seed: int, customers: int) -> tuple[datetime, list[Checked]]:
-    """When the planted version comes, and everything that policies checked."""
-    simulation = simulate(seed, customers, NUM_DAYS, END)
-    rows = []
-    for fields in simulation:
-        metadata = fields["metadata"]
-        is_incident = fields["event_type"] == "INCIDENT_CREATED"
-        if (is_incident or fields["event_type"] == "POLICY_EVALUATED") and (
-            metadata.get("policy_id") and metadata.get("policy_version")
-        ):
-            rows.append(
-                Checked(
-                    is_incident,
-                    parse_instant(fields["timestamp"]),
-                    fields["tenant_id"],
-                    metadata["policy_id"],
-                    metadata["policy_version"],
-                    fields.get("severity"),
-                    metadata.get("policies_fired") != [],
-                )
-            )
-    return parse_instant(simulation.truth["regression"]["at"]), rows
+class Rollout:
+    """A version that behaves as the one before it, at two customers of five."""
+
+    def __init__(self, number: int, tenants: list[str], policies: list[str], draw: random.Random):
+        self.version = f"harmless-{number}"
+        self.policy_id = draw.choice(policies)
+        self.tenants = frozenset(draw.sample(tenants, len(tenants) * 2 // 5))
+        begin = END - NUM_DAYS * DAY
+        self.at = begin + ROLLOUT_DAYS[number] * DAY + draw.randrange(24) * HOUR
+
+    def takes(self, fields: dict[str, Any], at: datetime) -> bool:
+        """Whether an event happened under this version."""
+        return (
+            at >= self.at
+            and fields["metadata"]["policy_id"] == self.policy_id
+            and fields["tenant_id"] in self.tenants
+        )
 
 
-def compare(rows: Iterable[Checked], at: datetime) -> list[Comparison]:
-    """What the door would say at a moment."""
-    calls: list[Calls] = []
-    incidents: list[Incidents] = []
-    for one in rows:
-        if at - 14 * DAY < one.at <= at:
-            who = (one.tenant_id, one.policy_id, one.version)
-            if one.is_incident:
-                incidents.append(Incidents(*who, one.severity, 1, int(one.has_fired), one.at))
+class Company:
+    """All that policies checked in a simulated company, for questions about any moment."""
+
+    def __init__(self, seed: int, customers: int) -> None:
+        simulation = simulate(seed, customers, NUM_DAYS, END)
+        self.truth = simulation.truth["regression"]
+        self.start = parse_instant(self.truth["at"])
+        tenants = [one["tenant_id"] for one in simulation.truth["tenants"]]
+        draw = random.Random(seed)
+        # Not the policy of the planted version: two new versions of one policy are two truths.
+        policies = ["PII_SHIELD", "PROMPT_INJECTION", "TOXICITY"]
+        rollouts = [Rollout(i, tenants, policies, draw) for i in range(len(ROLLOUT_DAYS))]
+        self._calls: dict[Key, list[datetime]] = defaultdict(list)
+        self._incidents: dict[Key, list[datetime]] = defaultdict(list)
+        for fields in simulation:
+            metadata = fields["metadata"]
+            is_incident = fields["event_type"] == "INCIDENT_CREATED"
+            if not is_incident and fields["event_type"] != "POLICY_EVALUATED":
+                continue
+            if not metadata.get("policy_id") or not metadata.get("policy_version"):
+                continue
+            at, version = parse_instant(fields["timestamp"]), metadata["policy_version"]
+            for rollout in rollouts:
+                if rollout.takes(fields, at):
+                    version = rollout.version
+            key: Key = (fields["tenant_id"], metadata["policy_id"], version)
+            if is_incident:
+                key += (fields.get("severity"), metadata.get("policies_fired") != [])
+                self._incidents[key].append(at)
             else:
-                calls.append(Calls(*who, 1, one.at))
-    return compare_versions(calls, incidents, at, _RULE)
+                self._calls[key].append(at)
+        for times in (*self._calls.values(), *self._incidents.values()):
+            times.sort()
+
+    def compare(self, at: datetime) -> list[Comparison]:
+        """What the door would say at a moment."""
+        calls = [Calls(*key, num, first) for key, num, first in _within(self._calls, at)]
+        incidents = [
+            Incidents(*key[:4], num, num * key[4], first)
+            for key, num, first in _within(self._incidents, at)
+        ]
+        return compare_versions(calls, incidents, at, _RULE)
+
+    def is_planted(self, one: Comparison) -> bool:
+        """Whether a comparison is of the planted version."""
+        names = (self.truth["policy_id"], self.truth["to_version"])
+        return (one.policy_id, one.new.version) == names
 
 
-def harmless(rows: Sequence[Checked], start: datetime, draw: random.Random) -> bool:
-    """Whether a rollout that changes a name alone gives an alarm within its week."""
-    policy = draw.choice(sorted({one.policy_id for one in rows}))
-    tenants = sorted({one.tenant_id for one in rows})
-    chosen = set(draw.sample(tenants, len(tenants) * 2 // 5))
-    at = start - draw.randint(7 * 24, 8 * 24) * HOUR
-    renamed = [
-        one._replace(version="renamed") if one.tenant_id in chosen and one.at >= at else one
-        for one in rows
-        if one.policy_id == policy and one.at < start
+def _within(all_times: dict[Key, list[datetime]], at: datetime) -> Iterable[tuple[Key, int, Any]]:
+    for key, times in all_times.items():
+        first, last = bisect_right(times, at - 14 * DAY), bisect_right(times, at)
+        if last > first:
+            yield key, last - first, times[first]
+
+
+def measured(seed: int, customers: int) -> dict[str, Any]:
+    """The figures of one company."""
+    company = Company(seed, customers)
+    alarms: set[str] = set()
+    compared: set[str] = set()
+    at = END - NUM_DAYS * DAY
+    while (at := at + HOUR) <= END:
+        others = [one for one in company.compare(at) if not company.is_planted(one)]
+        compared |= {one.new.version for one in others}
+        alarms |= {one.new.version for one in others if one.is_regression}
+    minutes = None
+    for minute in range(1, 24 * 60):
+        found = [one for one in company.compare(company.start + minute * MINUTE) if
+                 company.is_planted(one) and one.is_regression]  # fmt: skip
+        if found:
+            minutes = minute
+            break
+    after_an_hour = [
+        one for one in company.compare(company.start + HOUR) if company.is_planted(one)
     ]
-    looks = (at + hours * HOUR for hours in range(1, 7 * 24, 6))
-    return any(one.is_regression for look in looks for one in compare(renamed, look))
+    return {
+        "seed": seed,
+        "minutes_to_detect": minutes,
+        "is_found_after_an_hour": any(one.is_regression for one in after_an_hour),
+        "calls_in_its_hour": sum(one.new.num_calls for one in after_an_hour),
+        "incidents_in_its_hour": sum(one.new.num_incidents for one in after_an_hour),
+        "p_rate_after_an_hour": min((one.p_rate or 1.0 for one in after_an_hour), default=None),
+        "versions_compared": sorted(compared),
+        "false_alarms": sorted(alarms),
+    }
+
+
+def summary(customers: int, companies: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of all companies, and each of them."""
+    minutes = [one["minutes_to_detect"] for one in companies]
+    return {
+        "customers": customers,
+        "days": NUM_DAYS,
+        "companies": len(companies),
+        "found_within_an_hour": sum(m is not None and m <= 60 for m in minutes),
+        "found_after_an_hour": sum(one["is_found_after_an_hour"] for one in companies),
+        "minutes_to_detect_median": median(m for m in minutes if m is not None),
+        "minutes_to_detect_longest": max(m for m in minutes if m is not None),
+        "harmless_versions": sum(len(one["versions_compared"]) for one in companies),
+        "false_alarms": sum(len(one["false_alarms"]) for one in companies),
+        "most_false_alarms_of_a_company": max(len(one["false_alarms"]) for one in companies),
+        "each": companies,
+    }
 
 
 def main() -> None:
-    """Print one line for each seed, and the sums."""
+    """Print one line for each seed, and keep the sums."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--customers", type=int, default=60)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(101, 113)))
+    parser.add_argument("--customers", type=int, default=150)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(301, 313)))
     given = parser.parse_args()
-    num_seen = num_alarms = 0
+    companies = []
     for seed in given.seeds:
-        start, rows = checked(seed, given.customers)
-        (planted,) = compare(rows, start + HOUR)
-        draw = random.Random(seed)
-        alarms = sum(harmless(rows, start, draw) for _ in range(NUM_HARMLESS))
-        num_seen += planted.is_regression
-        num_alarms += alarms
-        found = {
-            "seed": seed,
-            "seen_within_an_hour": planted.found_by,
-            "new_calls": planted.new.num_calls,
-            "new_incidents": planted.new.num_incidents,
-            "false_alarms": alarms,
-        }
-        print(json.dumps(found), flush=True)
-    num = len(given.seeds)
-    print(f"seen within an hour: {num_seen} of {num}")
-    print(f"harmless rollouts with an alarm: {num_alarms} of {num * NUM_HARMLESS}")
+        companies.append(measured(seed, given.customers))
+        print(json.dumps(companies[-1]), flush=True)
+    figures = summary(given.customers, companies)
+    print(json.dumps({name: value for name, value in figures.items() if name != "each"}))
+    print(save("planted", {f"companies_of_{given.customers}": figures}))
 
 
 if __name__ == "__main__":
