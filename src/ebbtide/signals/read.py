@@ -30,6 +30,7 @@ from ebbtide.signals.snapshots import Snapshots
 from ebbtide.signals.subscription import CANCELLED, STARTED, Subscription, subscription_of
 from ebbtide.signals.timeline import LENGTH, Count, Line, timeline
 from ebbtide.signals.usage import NO_USAGE, Usage, usage_of
+from ebbtide.signals.watch import Watch
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.reading import EventFilter, count_events, read_events
 from ebbtide.store.state.base import StateStore
@@ -144,12 +145,18 @@ class CustomerReader:
         events: EventStore,
         state: StateStore,
         clock: Callable[[], datetime],
+        watch: Watch | None = None,
     ) -> None:
+        """Begin with nothing kept.
+
+        Args:
+            watch: tells what is stored late or erased; without it no past moment is kept.
+        """
         self._catalog = catalog
         self._events = events
         self._state = state
         self.rules = read_rules(catalog)
-        self._snapshots = Snapshots(catalog, events, state, clock, self.rules)
+        self._snapshots = Snapshots(catalog, events, state, clock, self.rules, watch)
 
     def look_ahead(self) -> None:
         """Make ready what the list of today needs, so that nobody has to wait for it.

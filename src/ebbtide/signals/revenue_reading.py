@@ -23,13 +23,17 @@ from ebbtide.signals.changes import EVERYBODY
 from ebbtide.signals.day_counts import DayCounts
 from ebbtide.signals.read import CustomerReader
 from ebbtide.signals.revenue import PERIOD, Counts, Revenue, Unit, sum_up, units_of
+from ebbtide.signals.watch import Shelf, Watch, watch_over
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.events.relations import event_counts
 from ebbtide.store.state.base import StateStore
 
 _COUNTS, _BILLING = "unit_counts", "billing_events"
 _KEPT_MAX = 4  # answers; most ask for the newest run
+_KNOWN_KEPT_MAX = 2  # of those that know less
 _END = datetime(9000, 1, 1, tzinfo=UTC)  # events of any date; the asked moment comes later
+
+_Asked = tuple[datetime, datetime, int | None]  # as_of, known_at, and the directory's newest edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,18 @@ class RevenueReader:
         state: StateStore,
         customers: CustomerReader,
         clock: Callable[[], datetime],
+        watch: Watch | None = None,
     ) -> None:
+        """Begin with nothing kept.
+
+        Args:
+            watch: tells what is stored late or erased; a new one by default.
+        """
+        self._watch = watch or watch_over(events, state)
+        # What is stored later for a moment, or for one before it, makes it another one.
+        self._known: Shelf[_Asked, Units] = self._watch.keep(
+            lambda asked, late: late.first <= asked[0], _KNOWN_KEPT_MAX
+        )
         self._catalog = catalog
         self._events = events
         self._state = state
@@ -142,16 +157,9 @@ class RevenueReader:
                 raise Unprocessable(f"{name} lies in the future")
         at = as_of or known_at or min(self._state.scores.head().as_of or now, now)
         if known_at is not None:
-            table = self._compute(_COUNTS, at, known_at, at - PERIOD)
-            firsts = self._first_events(at, known_at)
-            uuids = {to_uuid_text(tenant_id) for tenant_id in firsts}
-            known = _Known(
-                DayCounts().within(at - PERIOD, at, lambda *_: table),
-                _begun(firsts, at),
-                self._read_billing(at, known_at),
-                _entered(self._state.tenants.find(uuids, known_at).values(), at),
-            )
-            return self._work_out(known, at, known_at)
+            self._watch.look()
+            asked = at, known_at, self._state.tenants.newest_edit()
+            return self._known.get(asked, lambda: self._as_known(at, known_at))
         with self._lock:
             self._follow()
             known = _Known(
@@ -167,6 +175,19 @@ class RevenueReader:
             while len(self._kept) > _KEPT_MAX:
                 self._kept.popitem(last=False)
             return kept[1]
+
+    def _as_known(self, at: datetime, known_at: datetime) -> Units:
+        """Read all anew, for a moment at which less was known."""
+        table = self._compute(_COUNTS, at, known_at, at - PERIOD)
+        firsts = self._first_events(at, known_at)
+        uuids = {to_uuid_text(tenant_id) for tenant_id in firsts}
+        known = _Known(
+            DayCounts().within(at - PERIOD, at, lambda *_: table),
+            _begun(firsts, at),
+            self._read_billing(at, known_at),
+            _entered(self._state.tenants.find(uuids, known_at).values(), at),
+        )
+        return self._work_out(known, at, known_at)
 
     def _work_out(self, known: _Known, at: datetime, known_at: datetime | None) -> Units:
         rule = self._catalog.signals

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from ebbtide.catalog.loader import Catalog
@@ -15,8 +16,14 @@ from ebbtide.signals.economics import gather_economics
 from ebbtide.signals.gather import gather
 from ebbtide.signals.rules import Rules
 from ebbtide.signals.snapshot import Moment, Newest, Pair, Snapshot
+from ebbtide.signals.watch import Shelf, Watch
 from ebbtide.store.events.base import EventStore
 from ebbtide.store.state.base import StateStore
+
+#: Past moments that are kept, and with how many customers at most: about 5 kB each.
+PAST_KEPT, CUSTOMERS_KEPT_MAX = 3, 5_000
+
+_Asked = tuple[datetime, datetime | None]  # as_of and known_at
 
 
 class Snapshots:
@@ -29,13 +36,20 @@ class Snapshots:
         state: StateStore,
         clock: Callable[[], datetime],
         rules: Rules,
+        watch: Watch | None = None,
     ) -> None:
+        """Begin with no past moment kept; without a watch none ever is."""
         self._catalog = catalog
         self._events = events
         self._state = state
         self._clock = clock
         self._rules = rules
         self._current = current_of(catalog, events, state)
+        self._watch = watch
+        # What is stored later for a moment, or for one before it, makes it another one.
+        self._past: Shelf[_Asked, Snapshot | None] | None = None
+        if watch is not None:
+            self._past = watch.keep(lambda asked, late: late.first <= asked[0], PAST_KEPT)
 
     def at(
         self,
@@ -67,7 +81,27 @@ class Snapshots:
             if head.as_of is not None and head.as_of <= now and not fresh:
                 return self._current.newest(head)
             at = min(head.as_of or now, now)
+        if tenant_id is None and not fresh and (as_of or known_at) is not None:
+            return self._at_past(at, known_at, now)
         return self.compute(at, known_at, None if tenant_id is None else [tenant_id])
+
+    def _at_past(self, at: datetime, known_at: datetime | None, now: datetime) -> Snapshot:
+        """All customers at a moment that was named: people look at one for a while."""
+        if self._watch is None or self._past is None:
+            return self.compute(at, known_at, None)
+        made: list[Snapshot] = []
+
+        def load() -> Snapshot | None:
+            made.append(self.compute(at, known_at, None))
+            return made[0] if len(made[0].customers) <= CUSTOMERS_KEPT_MAX else None
+
+        self._watch.look()
+        kept = self._past.get((at, known_at), load)
+        if made:
+            return made[0]
+        if kept is None:
+            return self.compute(at, known_at, None)
+        return replace(kept, moment=replace(kept.moment, known_at=known_at or now, computed_at=now))
 
     def again(self, as_of: datetime, known_at: datetime, *, is_stored: bool) -> Snapshot:
         """The moment of an earlier page; computed anew when it is not kept any more."""
