@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from api.api_server import Server
+from ebbtide.console.screens import SCREENS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 
@@ -93,7 +94,7 @@ def test_time_theme_keys_and_a_phone(page: playwright.Page) -> None:
     assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") != light
     page.set_viewport_size({"width": 375, "height": 800})
     start = page.url.removesuffix("/customers")
-    for path in ("/pulse", "/today", "/customers", "/jobs", "/infra"):
+    for path in (screen.path for screen in SCREENS):
         page.goto(start + path)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
     assert page.locator("html").get_attribute("data-theme") == "dark"
