@@ -183,6 +183,9 @@ class Stub:
         self.late: list[Change] = []
         self.asked: list[tuple[datetime | None, datetime]] = []
 
+    def newest_change(self) -> int:
+        return 0
+
     def changes(self, since: int) -> tuple[list[Change], int]:
         late, self.late = self.late, []
         return late, since + 1

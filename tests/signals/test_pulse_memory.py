@@ -119,6 +119,7 @@ def test_hours_with_very_many_events_are_left_to_the_store(
 ) -> None:
     random = Random(1)
     store.append(to_batch([draw(random, NOON + 5 * MINUTE, NOON) for _ in range(30)]))
+    assert store.newest_change() == store.changes(0)[1]
     memory = PulseMemory(CATALOG, store, Watch(store, lambda: None))
     at = NOON + 20 * MINUTE
     assert memory.look(at) is not None

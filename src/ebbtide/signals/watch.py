@@ -116,7 +116,7 @@ class Watch:
         self._events = events
         self._erasures = erasures
         self._erased: Hashable = None
-        self._seen = 0
+        self._seen: int | None = None
         self._shelves: list[Shelf[Any, Any]] = []
 
     def keep(self, touches: Callable[[K, Late], bool], size: int) -> Shelf[K, Any]:
@@ -133,6 +133,9 @@ class Watch:
         """
         with self._lock:
             erased = self._erasures()
+            if self._seen is None:  # nothing is kept yet, so all that was stored is no news
+                self._erased, self._seen = erased, self._events.newest_change()
+                return
             # What is stored after this look is told by the next one.
             changes, seen = self._events.changes(self._seen)
             # A number that was never given, as after a restore: what is gone is not reported.

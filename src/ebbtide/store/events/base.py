@@ -164,6 +164,14 @@ class EventStore(ABC):
     def query_arrow(self, sql: str, params: Mapping[str, Any] | None = None) -> pa.Table:
         """The same read as one columnar table, for large answers."""
 
+    def newest_change(self) -> int:
+        """The number from which on :meth:`changes` tells all that readers cannot see yet.
+
+        Raises:
+            StoreUnavailable: the store cannot answer.
+        """
+        return self.changes(0)[1]
+
     @abstractmethod
     def changes(self, since: int) -> tuple[list[Change], int]:
         """Whose events of which type were stored since an earlier call, and when they happened.

@@ -543,6 +543,9 @@ class DuckDBEventStore(EventStore):
             raise _translate(error, "query failed", reading=True) from error
         return _portable(table)
 
+    def newest_change(self) -> int:
+        return self._tail.newest
+
     def changes(self, since: int) -> tuple[list[Change], int]:
         if since > self._change_seq:
             since = 0  # asked with the number of another file, or of this one before a restore
@@ -592,6 +595,11 @@ class _Tail:
         tail = _Tail(self.since)
         tail._commits, tail._num_events = commits, num_events
         return tail
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest commit that readers see."""
+        return self._commits[-1][0] if self._commits else self.since
 
     def changes(self, since: int) -> tuple[list[Change], int]:
         """What came after a commit that is not older than the tail's own ``since``."""
