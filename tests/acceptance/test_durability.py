@@ -30,7 +30,7 @@ def check_kills(folder: Path, num_kills: int, events_url: str | None = None) -> 
     assert set(run["answers"]) <= {"stored", "duplicate"}, run
 
 
-@pytest.mark.parametrize("num_kills", [4, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("num_kills", [10, pytest.param(25, marks=pytest.mark.slow)])
 def test_kills_under_load_lose_nothing_and_double_nothing(tmp_path: Path, num_kills: int) -> None:
     check_kills(tmp_path / "data", num_kills)
 
@@ -49,7 +49,7 @@ def postgres_url() -> Iterator[str]:
 
 
 def test_kills_under_load_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
-    check_kills(tmp_path / "data", 2, postgres_url)
+    check_kills(tmp_path / "data", 3, postgres_url)
 
 
 def test_every_answer_comes_after_an_fsync(tmp_path: Path, process: ServerProcess) -> None:
