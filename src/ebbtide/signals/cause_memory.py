@@ -31,6 +31,7 @@ HOURS_MAX = 70 * 24  # kept: two windows of 31 days, and some older moments that
 WHOLE_MAX = 50  # hours whose incidents are kept as a whole, for windows of up to two days
 FEW_TENANTS = 20  # while so many hours are not kept, these are read by themselves
 FEW_HOURS = 48
+READ_HOURS = 48
 
 _METRIC = "incident_events"
 _TYPE = "INCIDENT_CREATED"
@@ -56,7 +57,7 @@ class _Causes(NamedTuple):
     received_us: Numbers
     cause: npt.NDArray[np.int8]
 
-    def count(
+    def within(
         self, tenant_id: str, start_us: int, end_us: int, known_us: int | None
     ) -> Iterator[tuple[str, int]]:
         """How many of each cause a tenant has in ``(start, end]``."""
@@ -135,7 +136,7 @@ class CauseMemory:
         def count(tenant_id: str, start: datetime, end: datetime) -> Counter[str]:
             found: Counter[str] = Counter()
             for part in parts:
-                for cause, num in part.count(tenant_id, _us(start), _us(end), known_us):
+                for cause, num in part.within(tenant_id, _us(start), _us(end), known_us):
                     found[cause] += num
             return found
 
@@ -180,10 +181,11 @@ class CauseMemory:
 
     def _read_causes(self, ends: list[datetime]) -> dict[datetime, _Causes]:
         found = dict.fromkeys(ends, _NOTHING)
-        for begin, end in _stretches(ends):
-            table = self._read(begin, end, None)
-            for hour, part in _by_hour(table):
-                found[hour] = _causes_of(part, self._catalog)
+        # A few at a time: what a month takes while it is read would stay with the process.
+        for place in range(0, len(ends), READ_HOURS):
+            for begin, end in _stretches(ends[place : place + READ_HOURS]):
+                for hour, part in _by_hour(self._read(begin, end, None)):
+                    found[hour] = _causes_of(part, self._catalog)
         return found
 
     def _read_whole(self, ends: list[datetime]) -> dict[datetime, Sequence[Judged]]:
