@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -16,6 +17,7 @@ from ebbtide.learners.settings import LearnerSettings, libpq_url
 Connection: TypeAlias = psycopg.Connection[Any]
 
 CONNECT_TIMEOUT_S = 15
+_PORTS = re.compile(r"[0-9,]*")
 MOMENT_TYPES = frozenset({"timestamptz", "timestamp", "date"})
 NUMBER_TYPES = frozenset({"numeric", "float8", "float4", "int8", "int4", "int2"})
 _KINDS = {"r": "table", "p": "table", "v": "view", "m": "materialized view", "f": "foreign table"}
@@ -52,9 +54,14 @@ def connect(settings: LearnerSettings) -> Connection:
     """
     url = libpq_url(settings)
     try:
-        psycopg.conninfo.conninfo_to_dict(url)
+        parts = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # its text repeats the address with the password
         raise SettingsError("DATABASE_URL cannot be read as an address") from None
+    # A password with an @ or a / in it ends in the wrong part, which an error would repeat.
+    if "@" in str(parts.get("host", "")) or _PORTS.fullmatch(str(parts.get("port", ""))) is None:
+        raise SettingsError(
+            "DATABASE_URL cannot be read as an address: in a password, @ is written %40 and / %2F"
+        )
     try:
         return psycopg.connect(
             url, connect_timeout=CONNECT_TIMEOUT_S, application_name="ebbtide detect-inactivity"

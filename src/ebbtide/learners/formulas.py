@@ -12,7 +12,6 @@ GAP_FULL_DAYS = 7  # a mean gap of a week or more weighs in full
 RARITY_WEIGHT = Decimal("0.15")
 SESSIONS_FULL = 10  # so many sessions or more weigh nothing
 HISTORY = timedelta(days=56)  # over which sessions count; whoever is silent for longer has S = 1
-HIGH_RISK = 0.7  # S above this is an alert
 
 #: Above this a learner is at high risk, and somebody is told.
 HIGH_RISK = 0.7

@@ -29,8 +29,13 @@ LOCK_TIMEOUT = "5s"
 #: Sorting and grouping a million people in memory, not on disk; per step of one statement.
 WORK_MEMORY = "64MB"
 
-#: Errors of a row: bad data, a violated constraint, an exception of somebody's trigger.
-_ROW_ERRORS = ("22", "23", "38", "39", "44", "P0")
+#: So often may the write of a batch wait in vain: a table that is locked as a whole, or a long
+#: transaction over many rows, would otherwise cost 5 s for each user.
+LOCK_TIMEOUTS_MAX = 60
+
+#: Errors of a row: bad data, a violated constraint, an id too long for an index, an exception of
+#: somebody's trigger.
+_ROW_ERRORS = ("22", "23", "38", "39", "44", "54", "P0")
 _LOCKED = "55P03"
 #: Another writer came first; the same again will do.
 _RETRIED = frozenset({"40001", "40P01"})
@@ -129,6 +134,7 @@ class _Run:
         self._num_inactive = 0
         self._processed = 0
         self._without_p = 0
+        self._lock_timeouts = 0
         self._failed = 0
         self._failures: list[LearnerFailure] = []
         self._skipped: tuple[str, ...] = ()
@@ -254,6 +260,9 @@ class _Run:
             code = error.sqlstate or ""
             if not (code[:2] in _ROW_ERRORS or code == _LOCKED or code in _RETRIED):
                 raise
+            self._lock_timeouts += code == _LOCKED
+            if self._lock_timeouts >= LOCK_TIMEOUTS_MAX:
+                raise
             if upto - after > 1:
                 middle = (after + upto) // 2
                 self._write(after, middle)
@@ -362,8 +371,8 @@ class _Run:
         text = sql.SQL(statement) if isinstance(statement, str) else statement
         used = text.as_string(self._connection)
         values = {name: value for name, value in self._values.items() if f"%({name})s" in used}
-        self._connection.execute(text, values or None)
+        self._connection.execute(text, values)
 
     def _answer(self, statement: str | sql.Composed) -> bool:
-        row = self._connection.execute(statement).fetchone()
+        row = self._connection.execute(statement, {}).fetchone()
         return row is not None and bool(row[0])

@@ -70,14 +70,27 @@ def values(as_of: datetime, threshold_days: int, settings: LearnerSettings) -> d
     }
 
 
+def _column(name: str) -> sql.Identifier:
+    """A name for a statement that takes values: a percent sign in it is no place for one."""
+    return sql.Identifier(name.replace("%", "%%"))
+
+
+def _table(name: str) -> sql.Identifier:
+    """As `_column`, of a table with or without its schema."""
+    return identifier(name.replace("%", "%%"))
+
+
 def moment(columns: Iterable[str]) -> sql.Composed:
     """When a row happened: the first column that is known and not after ``as_of``; else null.
 
-    A row that was written again after ``as_of`` had its earlier moment then.
+    A row that was written again after ``as_of`` had its earlier moment then. A date may lie
+    beyond every timestamp, so it is compared as what it is before it becomes one.
     """
     cases = sql.SQL(" ").join(
-        sql.SQL("WHEN {0} > '-infinity' AND {0}::timestamptz <= %(as_of)s THEN {0}::timestamptz")
-        .format(sql.Identifier(column))
+        sql.SQL(
+            "WHEN CASE WHEN {0} > '-infinity' AND {0} < '10000-01-02'"
+            " THEN {0}::timestamptz <= %(as_of)s END THEN {0}::timestamptz"
+        ).format(_column(column))
         for column in columns
     )  # fmt: skip
     return sql.SQL("CASE {} END").format(cases)
@@ -85,7 +98,7 @@ def moment(columns: Iterable[str]) -> sql.Composed:
 
 def person_of(column: str) -> sql.Composed:
     """The column that says who, as text."""
-    return sql.SQL("{}::text").format(sql.Identifier(column))
+    return sql.SQL("{}::text").format(_column(column))
 
 
 def read_activity(source: ActivitySource, is_own: bool) -> sql.Composed:
@@ -102,9 +115,9 @@ def read_activity(source: ActivitySource, is_own: bool) -> sql.Composed:
         WHERE id::text <> '' AND last_at IS NOT NULL
     """).format(
         is_own=sql.Literal(is_own),
-        person=sql.Identifier(source.person),
+        person=_column(source.person),
         moment=moment(source.moment),
-        table=identifier(source.table),
+        table=_table(source.table),
     )
 
 
@@ -117,7 +130,7 @@ def know(others: Iterable[tuple[str, str, bool]]) -> sql.Composed:
     """
     parts = [sql.SQL("SELECT id, is_own FROM learner_seen")] + [
         sql.SQL("SELECT {}, {} FROM {}").format(
-            person_of(person), sql.Literal(is_own), identifier(table)
+            person_of(person), sql.Literal(is_own), _table(table)
         )
         for table, person, is_own in others
     ]
@@ -172,19 +185,21 @@ def read_regularity(exams: ExamTable) -> sql.Composed:
         GROUP BY person
     """).format(
         person=person_of(exams.person),
-        session=sql.Identifier(exams.session),
+        session=_column(exams.session),
         moment=moment(exams.moment),
-        table=identifier(exams.table),
+        table=_table(exams.table),
     )
 
 
 # A number beyond this is no level and no score; NaN is greater than every number here.
 _SANE = "{0} > -1e100 AND {0} < 1e100"
+# So small a number is 0: its square is an error in PostgreSQL, and one row would stop everybody.
+_DOUBLE = "CASE WHEN {0} > -1e-100 AND {0} < 1e-100 THEN 0 ELSE {0}::double precision END"
 
 
 def read_targets(goals: GoalTable) -> sql.Composed:
     """The target of each inactive user with goals, or what is wrong with the goals."""
-    level, priority = sql.Identifier(goals.level), sql.Identifier(goals.priority)
+    level, priority = _column(goals.level), _column(goals.priority)
     return sql.SQL("""
         INSERT INTO learner_target (person, target, fault)
         SELECT person,
@@ -204,9 +219,9 @@ def read_targets(goals: GoalTable) -> sql.Composed:
             FROM (
                 SELECT {person} AS id,
                     COALESCE({sane_level}, TRUE) AND COALESCE({sane_priority}, TRUE) AS is_sane,
-                    CASE WHEN {sane_level} THEN {level} END AS level,
-                    CASE WHEN {priority} IS NULL THEN 0 WHEN {sane_priority} THEN {priority} END
-                        AS priority
+                    CASE WHEN {sane_level} THEN {double_level} END AS level,
+                    CASE WHEN {priority} IS NULL THEN 0 WHEN {sane_priority} THEN {double_priority}
+                        END AS priority
                 FROM {table}
             ) AS goal
             LEFT JOIN learner_alias AS alias ON alias.id = goal.id
@@ -215,11 +230,12 @@ def read_targets(goals: GoalTable) -> sql.Composed:
         GROUP BY person
     """).format(
         person=person_of(goals.person),
-        level=level,
+        double_level=sql.SQL(_DOUBLE).format(level),
         priority=priority,
+        double_priority=sql.SQL(_DOUBLE).format(priority),
         sane_level=sql.SQL(_SANE).format(level),
         sane_priority=sql.SQL(_SANE).format(priority),
-        table=identifier(goals.table),
+        table=_table(goals.table),
     )
 
 
@@ -232,16 +248,16 @@ def read_estimates(ability: AbilityTable, moments: tuple[str, ...]) -> sql.Compo
     """
     at = moment(moments) if moments else sql.SQL("NULL::timestamptz")
     undated = sql.SQL(" AND ").join(
-        [sql.SQL("TRUE"), *(sql.SQL("{} IS NULL").format(sql.Identifier(one)) for one in moments)]
+        [sql.SQL("TRUE"), *(sql.SQL("{} IS NULL").format(_column(one)) for one in moments)]
     )
-    mean, sd = sql.Identifier(ability.mean), sql.Identifier(ability.sd)
+    mean, sd = _column(ability.mean), _column(ability.sd)
     return sql.SQL("""
         INSERT INTO learner_estimate (person, mean, sd)
         SELECT DISTINCT ON (inactive.person) inactive.person, estimate.mean, estimate.sd
         FROM (
             SELECT {person} AS id, {at} AS at, {undated} AS is_undated,
-                CASE WHEN {sane_mean} THEN {mean}::double precision END AS mean,
-                CASE WHEN {sane_sd} THEN {sd}::double precision END AS sd
+                CASE WHEN {sane_mean} THEN {double_mean} END AS mean,
+                CASE WHEN {sane_sd} THEN {double_sd} END AS sd
             FROM {table} WHERE {mean} IS NOT NULL AND {sd} IS NOT NULL
         ) AS estimate
         LEFT JOIN learner_alias AS alias ON alias.id = estimate.id
@@ -255,9 +271,11 @@ def read_estimates(ability: AbilityTable, moments: tuple[str, ...]) -> sql.Compo
         undated=undated,
         mean=mean,
         sd=sd,
+        double_mean=sql.SQL(_DOUBLE).format(mean),
+        double_sd=sql.SQL(_DOUBLE).format(sd),
         sane_mean=sql.SQL(_SANE).format(mean),
         sane_sd=sql.SQL(_SANE).format(sd),
-        table=identifier(ability.table),
+        table=_table(ability.table),
     )
 
 
@@ -270,7 +288,7 @@ SELECT EXISTS (SELECT FROM learner_inactive AS inactive WHERE NOT EXISTS (
 def holds_scores(exams: ExamTable, score: str) -> sql.Composed:
     """Whether a column holds any score at all."""
     return sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NOT NULL)").format(
-        identifier(exams.table), sql.Identifier(score)
+        _table(exams.table), _column(score)
     )
 
 
@@ -279,7 +297,7 @@ def read_scores(exams: ExamTable, score: str) -> sql.Composed:
 
     They are grouped by id first, and the few people with two ids are put together then.
     """
-    column = sql.Identifier(score)
+    column = _column(score)
     return sql.SQL("""
         INSERT INTO learner_exams (person, num, mean, squares, lowest, highest)
         SELECT COALESCE(alias.person, exam.id), sum(num), sum(num * mean) / sum(num),
@@ -295,7 +313,7 @@ def read_scores(exams: ExamTable, score: str) -> sql.Composed:
                 CASE WHEN min(score) = max(score) THEN 0 ELSE var_pop(score) * count(*) END
                     AS squares
             FROM (
-                SELECT {who}, {score}::double precision AS score FROM {table}
+                SELECT {who}, {double} AS score FROM {table}
                 WHERE {sane} AND {moment} IS NOT NULL
             ) AS scored
             GROUP BY 1
@@ -305,11 +323,11 @@ def read_scores(exams: ExamTable, score: str) -> sql.Composed:
         GROUP BY 1
     """).format(
         person=person_of(exams.person),
-        who=sql.Identifier(exams.person),
-        score=column,
+        who=_column(exams.person),
+        double=sql.SQL(_DOUBLE).format(column),
         sane=sql.SQL(_SANE).format(column),
         moment=moment(exams.moment),
-        table=identifier(exams.table),
+        table=_table(exams.table),
     )
 
 
@@ -359,7 +377,8 @@ WITH population AS MATERIALIZED (
 ), distance AS MATERIALIZED (
     SELECT input.*,
         CASE WHEN sigma > 0 AND sigma < 1e100 THEN
-            CASE WHEN abs(mu - target) < 40 * sigma THEN (mu - target) / sigma
+            CASE WHEN abs(mu - target) < 1e-30 * sigma THEN 0
+                 WHEN abs(mu - target) < 40 * sigma THEN (mu - target) / sigma
                  ELSE 40 * sign(mu - target) END
         END AS z
     FROM input
@@ -440,7 +459,9 @@ SELECT number, user_id, fault FROM learner_score
 WHERE number > %(after)s AND number <= %(upto)s AND fault IS NOT NULL ORDER BY number
 """
 
+# Python has no moment before the year 1; a day of grace is for the zone of the connection.
 READ_PAGE = """
-SELECT number, user_id, s, p, last_at, silent_days FROM learner_score
+SELECT number, user_id, s, p, greatest(last_at, '0001-01-02 00:00+00'), silent_days
+FROM learner_score
 WHERE number > %(after)s AND number <= %(upto)s AND fault IS NULL ORDER BY number LIMIT %(limit)s
 """
