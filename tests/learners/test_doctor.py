@@ -56,6 +56,20 @@ def test_what_is_missing_is_named(learners: Learners) -> None:
     assert learners.run().skipped == found.skipped
 
 
+def test_exams_without_sessions_and_scores_are_named_too(learners: Learners) -> None:
+    """They still tell who was active, but S and P miss a part."""
+    learners.execute("ALTER TABLE exam_results RENAME session_id TO sitting")
+    learners.execute("ALTER TABLE exam_results RENAME score_scaled TO grade")
+    learners.execute("ALTER TABLE exam_results RENAME score_raw TO points")
+    found = look(learners)
+    assert found.blockers == ()
+    assert found.skipped == (
+        "sessions of exam_results (no column session_id)",
+        "scores of exam_results (no columns score_scaled, score_raw)",
+    )
+    assert learners.run().skipped == found.skipped
+
+
 def test_an_index_that_holds_everything_is_found(learners: Learners) -> None:
     learners.execute("CREATE INDEX ON exam_results (user_id, updated_at) INCLUDE (created_at)")
     learners.execute("CREATE INDEX ON session (user_id, started_at)")

@@ -96,11 +96,11 @@ def test_json_is_one_document_and_the_log_stands_beside_it(learners: Learners) -
         (
             (),
             {"DATABASE_URL": "postgresql://u:geheim@db.test:x/d"},
-            "cannot connect to DATABASE_URL",
+            "DATABASE_URL cannot be read as an address",
         ),
         (("--threshold", "-1"), {}, "--threshold: '-1' is no number of days"),
         (("--threshold", "week"), {}, "--threshold: 'week' is no number of days"),
-        (("--as-of", "yesterday"), {}, "--as-of: 'yesterday'"),
+        (("--as-of", "yesterday"), {}, "--as-of: 'yesterday' is no date"),
         ((), {"METRICS_CHURN_HORIZON_DAYS": "0"}, "METRICS_CHURN_HORIZON_DAYS: "),
         ((), {"LEARNER_SOURCES": "nowhere.toml"}, "nowhere.toml: No such file"),
     ],

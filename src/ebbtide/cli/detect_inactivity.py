@@ -59,6 +59,9 @@ def detect_inactivity_command(tell: Tell) -> Callable[..., None]:
         Works on the PostgreSQL of DATABASE_URL. Ends with 0 when all is well, 2 when some users
         failed, 1 when nothing could be done.
 
+        Other variables: INACTIVITY_THRESHOLD_DAYS, METRICS_DEFAULT_TARGET, METRICS_USE_BAYESIAN,
+        METRICS_CHURN_HORIZON_DAYS, LEARNER_SOURCES, DEBUG.
+
         Examples: ebbtide detect-inactivity --dry-run; ebbtide detect-inactivity --threshold 14;
         ebbtide detect-inactivity --as-of 2026-03-12
         """
@@ -159,7 +162,9 @@ def _moment(text: str | None) -> datetime:
     try:
         return parse_instant(as_moment(text) or "")
     except ValueError as error:
-        raise SettingsError(f"--as-of: {text!r}: {error}") from error
+        raise SettingsError(
+            f"--as-of: {text!r} is no date, and no moment such as 2026-03-12T08:00:00Z"
+        ) from error
 
 
 def _one_line(text: str) -> str:

@@ -54,14 +54,16 @@ class Survey:
     def skipped(self) -> tuple[str, ...]:
         """What will be left out, with the reason; an ability table may be missing by design."""
         missing = [finding for _, finding in self.activities] + [self.goals, self.ability]
-        for part in (self.sessions, self.scores):
-            if all(part.table != source.table for source, _ in self.activities):
-                missing.append(part)
-        return tuple(
+        told = {(one.table, one.problem) for one in missing}
+        texts = [
             f"{one.name} ({one.problem})"
             for one in missing
             if one.problem and not (one is self.ability and one.found is None)
-        )
+        ]
+        for part in (self.sessions, self.scores):
+            if part.problem and (part.table, part.problem) not in told:
+                texts.append(f"{part.name} of {part.table} ({part.problem})")
+        return tuple(texts)
 
     @property
     def blockers(self) -> tuple[str, ...]:
