@@ -69,11 +69,12 @@ class Sender:
         """Begin with every channel that has something due and is not busy.
 
         Returns:
-            The threads at work.
+            The threads at work, and those begun now that have come to their end already.
 
         Raises:
             StoreUnavailable: the outbox cannot be looked into.
         """
+        begun = []
         for channel_id in self._outbox.due_channels(self._clock()):
             with self._lock:
                 if self._stopping.is_set() or channel_id in self._busy:
@@ -86,8 +87,9 @@ class Sender:
                 )
                 self._busy[channel_id] = thread
             thread.start()
+            begun.append(thread)
         with self._lock:
-            return list(self._busy.values())
+            return begun + [thread for thread in self._busy.values() if thread not in begun]
 
     def try_now(self, delivery_id: str) -> Delivery:
         """Make an attempt at one delivery and wait for its end, unless one is under way.
