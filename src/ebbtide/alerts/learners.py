@@ -15,7 +15,6 @@ from ebbtide.domain.alert import (
     Channel,
     ChannelKind,
     Group,
-    Message,
     alert_id,
 )
 from ebbtide.learners.formulas import HIGH_RISK, week_of
@@ -79,10 +78,16 @@ def tell_learners(
             key for key, told in known.items() if is_whole and key not in standing and told < week
         ]
         state.learner_alerts.write(transaction, news.keys(), week, over)
-        notices = [_notice(kind, one, as_of, week) for kind, one in _worst(news.values())]
+        worst = list(_worst(news.values()))
         num_messages = 0
         for channel in channels:
-            for message in _messages(channel, notices, now, is_simulated=is_simulated):
+            for part in _parts(channel, worst):
+                notices = [_notice(kind, one, as_of, week) for kind, one in part]
+                message = alerts_message(
+                    channel, Group.LEARNERS, notices, now, is_simulated=is_simulated
+                )
+                if message is None:
+                    continue
                 state.outbox.put(transaction, [message])
                 num_messages += 1
     num_high_risk = sum(kind is Kind.HIGH_RISK for kind, _ in news.values())
@@ -131,13 +136,10 @@ def _notice(kind: Kind, one: LearnerScore, as_of: datetime, week: date) -> Notic
     )
 
 
-def _messages(
-    channel: Channel, notices: Sequence[Notice], now: datetime, *, is_simulated: bool
-) -> Iterator[Message]:
+def _parts(
+    channel: Channel, news: Sequence[tuple[Kind, LearnerScore]]
+) -> Iterator[Sequence[tuple[Kind, LearnerScore]]]:
     """Programs get every learner, in parts; people get one message, and how many more there are."""
-    size = ALERTS_MAX if channel.kind is ChannelKind.WEBHOOK else max(1, len(notices))
-    for start in range(0, len(notices), size):
-        part = notices[start : start + size]
-        message = alerts_message(channel, Group.LEARNERS, part, now, is_simulated=is_simulated)
-        if message is not None:
-            yield message
+    size = ALERTS_MAX if channel.kind is ChannelKind.WEBHOOK else max(1, len(news))
+    for start in range(0, len(news), size):
+        yield news[start : start + size]
