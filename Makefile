@@ -7,7 +7,9 @@ ARGS ?=
 
 # Two cores give two processes; more than four only fight over the disk. A process that is done
 # takes over tests of another: some take half a minute.
-PYTEST := $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
+# Tests wait for disks, and for processes that they start, a third of their time: three for two cores.
+WORKERS ?= $(shell echo $$((($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2)))
+PYTEST := $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --maxprocesses 6 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint ci bench chaos docs accept lock house new-event-type new-metric

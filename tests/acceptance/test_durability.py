@@ -30,7 +30,8 @@ def check_kills(folder: Path, num_kills: int, events_url: str | None = None) -> 
     assert set(run["answers"]) <= {"stored", "duplicate"}, run
 
 
-@pytest.mark.parametrize("num_kills", [10, pytest.param(25, marks=pytest.mark.slow)])
+# With the three on PostgreSQL below they are ten in a usual run.
+@pytest.mark.parametrize("num_kills", [7, pytest.param(25, marks=pytest.mark.slow)])
 def test_kills_under_load_lose_nothing_and_double_nothing(tmp_path: Path, num_kills: int) -> None:
     check_kills(tmp_path / "data", num_kills)
 
