@@ -5,9 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-# Two cores give two processes; more than four only fight over the disk. A process that is done
-# takes over tests of another: some take half a minute.
-# Tests wait for disks, and for processes that they start, a third of their time: three for two cores.
+# Tests wait for disks, and for processes that they start, a third of their time: so three processes
+# for two cores. One that is done takes over tests of another: some take half a minute.
 WORKERS ?= $(shell echo $$((($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2)))
 PYTEST := $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --maxprocesses 6 --dist worksteal
 

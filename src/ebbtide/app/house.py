@@ -13,6 +13,7 @@ from ebbtide.alerts.sender import Sender
 from ebbtide.api.auth import Authenticator
 from ebbtide.api.services import Services
 from ebbtide.app.data_dir import DataDir
+from ebbtide.app.memory import give_back_memory
 from ebbtide.app.outgoing import make_transport
 from ebbtide.app.probes import make_probes
 from ebbtide.app.settings import Settings
@@ -127,6 +128,7 @@ class House:
                 product.look_ahead(clock())
                 pulse.look(clock())
                 causes.look_ahead(clock())
+                give_back_memory()
 
             self.scheduler = Scheduler(runner, after_runs=look_ahead)
             stack.callback(self.scheduler.stop)
