@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from ebbtide.learners.settings import LearnerSettings
+from unit_files import DEPLOY, EXPOSURE_MAX, systemd_analyze, text_of
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 SERVICE = DEPLOY / "systemd" / "ebbtide-detect-inactivity.service"
 TIMER = DEPLOY / "systemd" / "ebbtide-detect-inactivity.timer"
 CRON_JOB = DEPLOY / "kubernetes" / "detect-inactivity.yaml"
 JOBS = DEPLOY / "systemd" / "ebbtide-jobs.service"
-EXPOSURE_MAX = 1.5
 _OWN = r"^(IPAddress\w+|RestrictAddressFamilies)="  # what a database needs beyond a loopback
-
-
-def text_of(file: Path) -> str:
-    """A file without its comments."""
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
-
-
-def systemd_analyze(*words: str) -> str:
-    """What systemd says of a unit."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("needs systemd-analyze, which comes with systemd")
-    done = subprocess.run(
-        ["systemd-analyze", *words], capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_the_service_is_shut_in_like_the_other_one() -> None:

@@ -207,7 +207,7 @@ class Application(FastAPI):
             # Whatever it is: the framework raises again what `problems.on_fault` has answered with
             # an id and logged with its trace, and the server library would log it a second time.
             # Nothing else stops here.
-            except Exception:
+            except Exception:  # answered and logged already, or raised again
                 if not problems.is_answered(scope):
                     raise
 

@@ -41,11 +41,7 @@ def read_settings(**overrides: object) -> Settings:
     try:
         return Settings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        faults = "; ".join(
-            f"EBBTIDE_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise SettingsError(faults) from None
+        raise SettingsError.of_faults(error.errors(), "EBBTIDE_") from None
 
 
 @contextmanager

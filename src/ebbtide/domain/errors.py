@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 
 class EbbtideError(Exception):
     """Root of all errors raised on purpose; ``code`` is stable and documented."""
@@ -19,6 +22,20 @@ class SettingsError(EbbtideError):
     """A setting is missing, malformed, or contradicts another one."""
 
     code = "settings-error"
+
+    @classmethod
+    def of_faults(cls, faults: Iterable[Mapping[str, Any]], prefix: str = "") -> SettingsError:
+        """One sentence that names the variables, and not their values, which may be secrets.
+
+        Args:
+            faults: as a model lists them: ``loc``, the path of a field, and ``msg``.
+            prefix: of all variables.
+        """
+        named = (
+            f"{prefix}{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+            for fault in faults
+        )
+        return cls("; ".join(named))
 
 
 class DataDirInUse(EbbtideError):

@@ -51,11 +51,7 @@ def read_learner_settings(**overrides: object) -> LearnerSettings:
     try:
         return LearnerSettings(**{k: v for k, v in overrides.items() if v is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-            for fault in error.errors()
-        )
-        raise SettingsError(faults) from None
+        raise SettingsError.of_faults(error.errors()) from None
 
 
 def libpq_url(settings: LearnerSettings) -> str:
