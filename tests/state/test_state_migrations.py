@@ -39,6 +39,8 @@ from ebbtide.store.state.tables import (
     JOB_RUNS,
     LEARNER_ALERTS,
     METADATA,
+    POLICY_ASSIGNMENTS,
+    POLICY_VERSIONS,
     QUARANTINE,
     RESOURCE_EDGES,
     RESOURCE_PROBES,
@@ -77,6 +79,7 @@ TABLES_FROM = {
     "0011": {"intervention_steps", "tenant_pasts"},
     "0012": {"alert_states", "alert_channels", "alert_deliveries", "alert_delivery_tenants"},
     "0013": {"learner_alerts"},
+    "0014": {"policy_versions", "policy_assignments"},
 }
 
 
@@ -145,6 +148,10 @@ def fill(store: StateStore, revision: str) -> None:
     if revision >= "0013":
         with store._database.write() as connection:
             connection.execute(LEARNER_ALERTS.insert(), a_row_of(LEARNER_ALERTS))
+    if revision >= "0014":
+        with store._database.write() as connection:
+            for table in (POLICY_VERSIONS, POLICY_ASSIGNMENTS):
+                connection.execute(table.insert(), a_row_of(table))
 
 
 def a_row_of(table: sa.Table) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from ebbtide.store.state.tables import (
     INTERVENTION_STEPS,
     INTERVENTIONS,
     JOB_FAILED_TENANTS,
+    POLICY_ASSIGNMENTS,
     QUARANTINE,
     TENANT_PASTS,
     TENANTS,
@@ -126,6 +127,7 @@ class StateStore:
                 INTERVENTIONS,
                 INCIDENT_ATTRIBUTIONS,
                 TENANT_PASTS,
+                POLICY_ASSIGNMENTS,
             ):
                 connection.execute(sa.delete(table).where(table.c.tenant_uuid == uuid))
             forget(connection, self._database, uuid)

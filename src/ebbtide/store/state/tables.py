@@ -574,3 +574,40 @@ LEARNER_ALERTS = sa.Table(
     sa.Column("alert_id", sa.Text, primary_key=True),
     sa.Column("told_week", sa.Text, nullable=False),
 )
+
+#: Versions of policies as they were written; a row never changes.
+POLICY_VERSIONS = sa.Table(
+    "policy_versions",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("policy_id", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("definition", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.UniqueConstraint("policy_id", "version"),
+    sqlite_autoincrement=True,
+)
+
+#: Who has which version, a row for each tenant of each act; without a tenant it is for all who
+#: have none of their own. The row with the highest ``id`` holds. Rows of one act share their
+#: ``assignment_id``.
+POLICY_ASSIGNMENTS = sa.Table(
+    "policy_assignments",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("assignment_id", sa.Text, nullable=False),
+    sa.Column("policy_id", sa.Text, nullable=False),
+    sa.Column("tenant_uuid", sa.Text),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False),
+    sa.Column("assigned_at", Instant, nullable=False),
+    sa.Column("assigned_by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("undoes", sa.Text),
+    sqlite_autoincrement=True,
+)
+sa.Index("policy_assignments_tenant", POLICY_ASSIGNMENTS.c.tenant_uuid)
+sa.Index("policy_assignments_assignment", POLICY_ASSIGNMENTS.c.assignment_id)
