@@ -68,7 +68,7 @@ class SpanKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of two texts; ``before`` is empty where it was inserted, ``after`` where deleted."""
+    """A stretch of two texts: ``before`` is empty for an insertion, ``after`` for a deletion."""
 
     kind: SpanKind
     before: str
