@@ -12,6 +12,7 @@ from starlette.requests import Request
 from ebbtide.alerts.sender import Sender
 from ebbtide.api.auth import Authenticator
 from ebbtide.catalog.loader import Catalog
+from ebbtide.egress.models import ModelClient
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader
 from ebbtide.ingest.directory import Directory
@@ -53,6 +54,7 @@ class Services:
     causes: CauseMemory
     stretches: Stretches
     mappings: Mappings
+    models: ModelClient
     stripe: StripeEndpoint
     authenticator: Authenticator
     clock: Callable[[], datetime]

@@ -14,7 +14,7 @@ from ebbtide.api.auth import Authenticator
 from ebbtide.api.services import Services
 from ebbtide.app.data_dir import DataDir
 from ebbtide.app.memory import give_back_memory
-from ebbtide.app.outgoing import make_transport
+from ebbtide.app.outgoing import make_models, make_transport
 from ebbtide.app.probes import make_probes
 from ebbtide.app.settings import Settings
 from ebbtide.app.stores import open_events, open_state
@@ -134,6 +134,8 @@ class House:
             stack.callback(self.scheduler.stop)
             self.sender = Sender(state.outbox, make_transport(settings), shared_clock)
             stack.callback(self.sender.stop)
+            models = make_models(settings)
+            stack.callback(models.close)
             self.services = Services(
                 catalog=catalog,
                 events=events,
@@ -153,6 +155,7 @@ class House:
                 causes=causes,
                 stretches=Stretches(catalog, events, watch),
                 mappings=mappings,
+                models=models,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 authenticator=authenticator,
                 clock=clock,

@@ -1,4 +1,4 @@
-"""The way out of this installation: which networks are open, the mail server, channels' secrets."""
+"""The way out of this installation: open networks, the mail server, models, and their secrets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ebbtide.domain.errors import SettingsError
 from ebbtide.egress.addresses import Reach, read_networks
 from ebbtide.egress.http import HttpClient
 from ebbtide.egress.mail import MailClient, read_mail_server
+from ebbtide.egress.models import ModelClient
+from ebbtide.egress.upstreams import Upstreams, read_upstreams
 
 ENV_PREFIX = "EBBTIDE_SECRET_"
 #: Where mail relays live. Only the settings name the mail server, so nobody else can aim at these.
@@ -31,6 +33,17 @@ def make_transport(settings: Settings) -> Transport:
         server = read_mail_server(settings.smtp_url.get_secret_value())
         mail = MailClient(server, allowed + _HOME)
     return Transport(HttpClient(Reach(allowed)), mail, settings.mail_from, _secrets(settings))
+
+
+def make_models(settings: Settings) -> ModelClient:
+    """What calls models, at the upstreams of the operator's file; without one it has none.
+
+    Raises:
+        SettingsError: the file or a secret that it names cannot be used.
+    """
+    if settings.upstreams is None:
+        return ModelClient(Upstreams())
+    return ModelClient(read_upstreams(settings.upstreams, _secrets(settings).get))
 
 
 def _secrets(settings: Settings) -> Secrets:

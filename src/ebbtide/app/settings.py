@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from ebbtide.domain.errors import SettingsError
 
 EVENTS_FILE = "events.duckdb"
 STATE_FILE = "state.sqlite"
+RECORDING_KEY_BYTES = 32
 SECRET_MIN_CHARS = 16  # those of Stripe have 38; a shorter one is a mistake
 
 
@@ -101,6 +103,19 @@ class Settings(BaseSettings):
         description="Folder with a file for each secret of an alert channel, named like it; the "
         "variable EBBTIDE_SECRET_<NAME> wins.",
     )
+    upstreams: Path | None = Field(
+        None,
+        description="TOML file that names the providers of models, for the guard proxy and for "
+        "replays. Default: no model is called.",
+    )
+    recording_key: SecretStr | None = Field(
+        None,
+        description="Key that seals recorded calls: 32 random bytes in base64. Several with "
+        "commas between them: the first seals, all open. Default: nothing can be recorded.",
+    )
+    recording_key_file: Path | None = Field(
+        None, description="File with that key; EBBTIDE_RECORDING_KEY wins."
+    )
     url: str | None = Field(
         None,
         description="Server that the command line talks to; default: the one on this folder.",
@@ -171,17 +186,26 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: its file cannot be read.
         """
-        if self.api_key is not None:
-            return self.api_key.get_secret_value()
-        if self.api_key_file is None:
-            return ""
+        return _given(self.api_key, self.api_key_file, "EBBTIDE_API_KEY_FILE")
+
+    @property
+    def effective_recording_keys(self) -> tuple[bytes, ...]:
+        """The keys of recordings, 32 bytes each, the sealing one first; empty when none is given.
+
+        Raises:
+            SettingsError: the file cannot be read, or what is given is no such key.
+        """
+        text = _given(self.recording_key, self.recording_key_file, "EBBTIDE_RECORDING_KEY_FILE")
         try:
-            return self.api_key_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            keys = tuple(b64decode(one, validate=True) for one in text.replace(",", " ").split())
+        except ValueError as error:
+            raise SettingsError("EBBTIDE_RECORDING_KEY is no base64") from error
+        if any(len(one) != RECORDING_KEY_BYTES for one in keys):
             raise SettingsError(
-                f"EBBTIDE_API_KEY_FILE: cannot read {self.api_key_file}: {reason}"
-            ) from error
+                f"EBBTIDE_RECORDING_KEY: a key has {RECORDING_KEY_BYTES} bytes; make one with: "
+                "openssl rand -base64 32"
+            )
+        return keys
 
     @property
     def effective_events_url(self) -> str:
@@ -200,6 +224,19 @@ class Settings(BaseSettings):
 
     def _in_data_dir(self, scheme: str, name: str) -> str:
         return f"{scheme}:///{quote(str(self.data_dir.absolute() / name))}"
+
+
+def _given(secret: SecretStr | None, file: Path | None, name: str) -> str:
+    """A secret from its variable, else from its file; empty when there is neither."""
+    if secret is not None:
+        return secret.get_secret_value()
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise SettingsError(f"{name}: cannot read {file}: {reason}") from error
 
 
 def _parts(text: SecretStr | None) -> list[str]:
