@@ -117,7 +117,7 @@ class Client:
 
     def get(self, path: str, **params: Any) -> Answer:
         """Read; parameters are percent-encoded."""
-        query = "?" + urlencode(params) if params else ""
+        query = "?" + urlencode(params, doseq=True) if params else ""
         return self.ask("GET", path + query)
 
     def post(self, path: str, body: Any, **headers: str) -> Answer:
@@ -131,7 +131,7 @@ class Client:
 
     def delete(self, path: str, **params: Any) -> Answer:
         """Remove."""
-        return self.ask("DELETE", path + ("?" + urlencode(params) if params else ""))
+        return self.ask("DELETE", path + ("?" + urlencode(params, doseq=True) if params else ""))
 
     def send(self, *events: Any) -> Answer:
         """Post events as one list."""

@@ -81,6 +81,7 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ("POST", "/backfill"): Entry(JOBS_RUN, "/backfill?as_of=2026-03-12T00:00:00Z"),
             ("GET", "/infra"): Entry(READ, "/infra"),
             ("GET", "/pulse"): Entry(READ, "/pulse"),
+            ("GET", "/explain"): Entry(READ, "/explain?number=pulse.system_state"),
             ("GET", "/revenue"): Entry(READ, "/revenue"),
             ("GET", "/revenue/tenants"): Entry(READ, "/revenue/tenants"),
             ("GET", "/thresholds"): Entry(READ, "/thresholds"),

@@ -28,6 +28,7 @@ from ebbtide.api.routes import (
     cloudevents,
     customers,
     events,
+    explain,
     health,
     incidents,
     infra,
@@ -121,6 +122,7 @@ def build_application(services: Services, *, is_simulated: bool = False) -> Appl
         infra,
         alerts,
         brief,
+        explain,
     ):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it

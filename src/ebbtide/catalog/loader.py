@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ebbtide.catalog.metric import MetricDefinition, load_metrics
+from ebbtide.catalog.number import Numbers, load_numbers
 from ebbtide.catalog.playbook import Playbook, load_playbooks
 from ebbtide.catalog.signal import Signals, load_signals
 from ebbtide.domain.errors import CatalogError
@@ -112,6 +113,11 @@ class Catalog:
     playbooks: Mapping[str, Playbook]
     metrics: Mapping[str, MetricDefinition]
 
+    @property
+    def numbers(self) -> Numbers:
+        """Where the numbers of answers come from; read when somebody asks for the first time."""
+        return _packaged_numbers()
+
 
 def has_type(value: object, type_word: str) -> bool:
     """Whether a value decoded from JSON has the type that a definition names.
@@ -202,6 +208,11 @@ def _packaged_signals() -> Signals:
 @cache
 def _packaged_playbooks() -> Mapping[str, Playbook]:
     return load_playbooks(_packaged_event_types())
+
+
+@cache
+def _packaged_numbers() -> Numbers:
+    return load_numbers(_packaged_event_types().keys(), _packaged_metrics())
 
 
 @cache

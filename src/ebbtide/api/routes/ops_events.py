@@ -28,6 +28,7 @@ HOURS_MAX = 168
 HOURS = 24  # when neither a start nor a length is given
 
 router = APIRouter(tags=["events"], route_class=JsonRoute)
+Said = Annotated[str | None, Query(description="Empty: events that do not say.")]
 
 
 @router.get("/ops/events", summary="Events of a window, newest first, with their total")
@@ -38,6 +39,11 @@ def list_ops_events(
     event_type: Annotated[str | None, Query(description="One, or several by comma.")] = None,
     user_id: str | None = None,
     session_id: str | None = None,
+    source: str | None = None,
+    model: Said = None,
+    policy_id: Said = None,
+    policy_version: Said = None,
+    resource: Said = None,
     since: Annotated[Instant, Query(description="Open start of the window.")] = None,
     hours: Annotated[
         int | None,
@@ -67,6 +73,13 @@ def list_ops_events(
     if tenant_id is not None:
         uuid = to_uuid_text(tenant_id)
         spelling = house.state.tenants.spellings([uuid]).get(uuid, tenant_id)
+    said = {
+        "source": source,
+        "model": model,
+        "policy_id": policy_id,
+        "policy_version": policy_version,
+        "resource": resource,
+    }
     now = house.clock()
     until = as_of or now
     start = since or until - timedelta(hours=hours or HOURS)
@@ -78,6 +91,7 @@ def list_ops_events(
         since=start,
         as_of=until,
         known_at=known_at,
+        said={name: text or None for name, text in said.items() if text is not None},
     )
     page = read_events(house.events, meant, cursor=cursor, limit=limit)
     return OpsEventPage(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -18,6 +18,8 @@ from ebbtide.domain.time import EPOCH, format_instant, parse_instant
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore
 
 PAGE_MAX = 1000
+#: Columns of :attr:`EventFilter.said`.
+SAID_COLUMNS = ("source", "model", "policy_id", "policy_version", "resource")
 _COST_SHOWN = Decimal("0.000001")
 
 
@@ -38,6 +40,7 @@ class EventFilter:
     known_at: datetime | None = None
     event_types: Collection[str] | None = None  # any of these
     session_id: str | None = None
+    said: Mapping[str, str | None] | None = None  # by SAID_COLUMNS; None: the event does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +105,22 @@ def _conditions(meant: EventFilter) -> tuple[list[str], dict[str, Any]]:
         "user_id": meant.user_id,
         "session_id": meant.session_id,
     }
-    texts = [*exact.values(), meant.event_id]
+    said = meant.said or {}
+    if not said.keys() <= set(SAID_COLUMNS):
+        raise ValueError(f"events are chosen by {', '.join(SAID_COLUMNS)}")
+    texts = [*exact.values(), meant.event_id, *said.values()]
     if any("\0" in text for text in texts if text is not None):
         return [], {}  # no stored text has one, and PostgreSQL refuses to be asked
     conditions = []
     params: dict[str, Any] = {}
     for column, value in exact.items():
         if value is not None:
+            conditions.append(f"{column} = :{column}")
+            params[column] = value
+    for column, value in said.items():
+        if value is None:
+            conditions.append(f"{column} IS NULL")
+        else:
             conditions.append(f"{column} = :{column}")
             params[column] = value
     if meant.event_types is not None:
