@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from importlib.resources.abc import Traversable
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ebbtide.domain.errors import CatalogError
@@ -102,6 +103,17 @@ class Definition:
             Definition(self.file_name, one, f"{self._path}{key}[{number}].")
             for number, one in enumerate(value, 1)
         ]
+
+    def values(self, key: str) -> Mapping[str, Any]:
+        """A table of free form; whoever uses it checks it."""
+        value = self._read(key)
+        if not isinstance(value, dict):
+            raise self.error(key, "must be a table")
+        return MappingProxyType(value)
+
+    def as_table(self) -> dict[str, Any]:
+        """All of it as it was read."""
+        return self._table
 
     def close(self) -> None:
         """Complain about a key that nobody asked for: it is a slip, or does nothing."""

@@ -126,6 +126,12 @@ class Unprocessable(BadRequest):
     code = "unprocessable"
 
 
+class PolicyRefused(BadRequest):
+    """A version of a policy cannot be used; the message names the key and says why."""
+
+    code = "policy-refused"
+
+
 class ReceiveTimeout(BadRequest):
     """The body arrived too slowly."""
 
@@ -146,6 +152,12 @@ class WrongState(EbbtideError):
     """The thing is in a state in which this cannot be done to it; the message names the state."""
 
     code = "wrong-state"
+
+
+class SpendingCapReached(WrongState):
+    """A replay may cost more than a cap leaves; the message names the cap and what it leaves."""
+
+    code = "spending-cap-reached"
 
 
 class AlreadyRunning(WrongState):

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: What an assignment says in the place of a version: not checked at all, or as all others have it.
+OFF = "off"
+DEFAULT = "default"
+
 
 class Stage(StrEnum):
     """Which side of a call is looked at."""
