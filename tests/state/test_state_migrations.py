@@ -31,6 +31,7 @@ from ebbtide.store.state.tables import (
     CUSTOMER_SEGMENTS,
     ERASURES,
     FACTS_HEAD,
+    FREEZES,
     INCIDENT_ATTRIBUTIONS,
     INTERVENTION_STEPS,
     INTERVENTIONS,
@@ -42,6 +43,8 @@ from ebbtide.store.state.tables import (
     POLICY_ASSIGNMENTS,
     POLICY_VERSIONS,
     QUARANTINE,
+    RECORDED_CALLS,
+    RECORDING_CHOICES,
     RESOURCE_EDGES,
     RESOURCE_PROBES,
     RESOURCE_PROJECTIONS,
@@ -80,6 +83,7 @@ TABLES_FROM = {
     "0012": {"alert_states", "alert_channels", "alert_deliveries", "alert_delivery_tenants"},
     "0013": {"learner_alerts"},
     "0014": {"policy_versions", "policy_assignments"},
+    "0015": {"recorded_calls", "recording_choices", "freezes"},
 }
 
 
@@ -152,11 +156,15 @@ def fill(store: StateStore, revision: str) -> None:
         with store._database.write() as connection:
             for table in (POLICY_VERSIONS, POLICY_ASSIGNMENTS):
                 connection.execute(table.insert(), a_row_of(table))
+    if revision >= "0015":
+        with store._database.write() as connection:
+            for table in (RECORDED_CALLS, RECORDING_CHOICES, FREEZES):
+                connection.execute(table.insert(), a_row_of(table))
 
 
 def a_row_of(table: sa.Table) -> dict[str, Any]:
     """Some value in every column."""
-    values = {object: AT, str: "text", int: 1, bool: True, float: 0.5}
+    values = {object: AT, str: "text", int: 1, bool: True, float: 0.5, bytes: b"sealed"}
     return {column.name: values[column.type.python_type] for column in table.columns}
 
 

@@ -17,6 +17,7 @@ from ebbtide.domain.ids import to_uuid_text
 from ebbtide.store.state.alerts import Alerts, forget_states
 from ebbtide.store.state.attributions import Attributions
 from ebbtide.store.state.database import Database
+from ebbtide.store.state.freezes import Freezes
 from ebbtide.store.state.imports import Imports
 from ebbtide.store.state.interventions import Interventions
 from ebbtide.store.state.keys import Keys
@@ -24,6 +25,7 @@ from ebbtide.store.state.learner_alerts import LearnerAlerts
 from ebbtide.store.state.migrate import migrate
 from ebbtide.store.state.outbox import Outbox, forget_deliveries
 from ebbtide.store.state.quarantine import Quarantine
+from ebbtide.store.state.recordings import Recordings, forget_recordings
 from ebbtide.store.state.resources import Resources
 from ebbtide.store.state.runs import Runs
 from ebbtide.store.state.scores import Scores, forget
@@ -31,6 +33,7 @@ from ebbtide.store.state.settings import Settings
 from ebbtide.store.state.tables import (
     API_KEYS,
     ERASURES,
+    FREEZES,
     INCIDENT_ATTRIBUTIONS,
     INTERVENTION_STEPS,
     INTERVENTIONS,
@@ -77,6 +80,8 @@ class StateStore:
         self.alerts = Alerts(database)
         self.learner_alerts = LearnerAlerts(database)
         self.outbox = Outbox(database)
+        self.recordings = Recordings(database)
+        self.freezes = Freezes(database)
 
     @property
     def engine(self) -> str:
@@ -128,11 +133,13 @@ class StateStore:
                 INCIDENT_ATTRIBUTIONS,
                 TENANT_PASTS,
                 POLICY_ASSIGNMENTS,
+                FREEZES,
             ):
                 connection.execute(sa.delete(table).where(table.c.tenant_uuid == uuid))
             forget(connection, self._database, uuid)
             forget_states(connection, uuid)
             forget_deliveries(connection, uuid, at)
+            forget_recordings(connection, uuid)
             connection.execute(sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == uuid))
             connection.execute(
                 insert.on_conflict_do_update(

@@ -611,3 +611,55 @@ POLICY_ASSIGNMENTS = sa.Table(
 )
 sa.Index("policy_assignments_tenant", POLICY_ASSIGNMENTS.c.tenant_uuid)
 sa.Index("policy_assignments_assignment", POLICY_ASSIGNMENTS.c.assignment_id)
+
+#: Calls to models as they were made, sealed under a key that is not here. ``policies`` names those
+#: that looked at the call, as ``|ONE|OTHER|``; ``key_id`` says which key opens it.
+RECORDED_CALLS = sa.Table(
+    "recorded_calls",
+    METADATA,
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("policies", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+sa.Index(
+    "recorded_calls_at",
+    RECORDED_CALLS.c.at,
+    RECORDED_CALLS.c.tenant_uuid,
+    RECORDED_CALLS.c.call_id,
+)
+sa.Index("recorded_calls_tenant", RECORDED_CALLS.c.tenant_uuid, RECORDED_CALLS.c.at)
+sa.Index("recorded_calls_call", RECORDED_CALLS.c.call_id)
+
+#: For whom calls are recorded, a row for each time that somebody said so; the newest holds.
+RECORDING_CHOICES = sa.Table(
+    "recording_choices",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("is_on", sa.Boolean, nullable=False),
+    sa.Column("retention_days", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("changed_by", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("recording_choices_tenant", RECORDING_CHOICES.c.tenant_uuid)
+
+#: Tenants and keys whose calls to models were stopped; one that was lifted says so and stays.
+FREEZES = sa.Table(
+    "freezes",
+    METADATA,
+    sa.Column("freeze_id", sa.Text, primary_key=True),
+    sa.Column("tenant_uuid", sa.Text),
+    sa.Column("tenant_id", sa.Text),
+    sa.Column("key_id", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("frozen_at", Instant, nullable=False),
+    sa.Column("frozen_by", sa.Text, nullable=False),
+    sa.Column("lifted_at", Instant),
+    sa.Column("lifted_by", sa.Text),
+    sa.Column("lift_reason", sa.Text),
+)
