@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from ebbtide.domain.time import format_instant, parse_instant
 
@@ -74,6 +74,12 @@ def own_path(text: str | None) -> str:
         return HOME
     is_own = not parts.scheme and not parts.netloc and not text.startswith("//")
     return text if is_own else HOME
+
+
+def is_of_the_past(path: str | None) -> bool:
+    """Whether an address asks for a moment."""
+    query = parse_qs(urlsplit(own_path(path)).query)
+    return bool({"as_of", "known_at"} & query.keys())
 
 
 @dataclass(frozen=True, slots=True)

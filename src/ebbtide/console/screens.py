@@ -122,6 +122,17 @@ SCREENS: tuple[Screen, ...] = (
         group="workshop",
     ),
     Screen(
+        "alerts",
+        "/alerts",
+        "Alerts",
+        "What is wrong, and who is told?",
+        "Decide who takes it on, and from where on it counts.",
+        "a",
+        "/ops/alerts",
+        "ebbtide alerts list",
+        group="workshop",
+    ),
+    Screen(
         "data",
         "/data",
         "Data",

@@ -11,7 +11,7 @@ from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from ebbtide.console.address import Moment, link, own_path, slider
+from ebbtide.console.address import Moment, is_of_the_past, link, own_path, slider
 from ebbtide.console.ask import Answer, Api
 from ebbtide.console.assets import Assets
 from ebbtide.console.forms import read_form
@@ -72,9 +72,20 @@ class Visit:
         """Ask the API what has no past, such as its jobs."""
         return await self._ask("GET", path, params)
 
-    async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+    async def post(
+        self, path: str, body: Mapping[str, Any] | None = None, **params: str | None
+    ) -> Answer:
         """Have the API change something."""
-        return await self._ask("POST", path, None, body)
+        said = {name: text for name, text in params.items() if text}
+        return await self._ask("POST", path, said, body)
+
+    async def put(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Have the API put something in the place of what is there."""
+        return await self._ask("PUT", path, None, body)
+
+    async def delete(self, path: str) -> Answer:
+        """Have the API take something away."""
+        return await self._ask("DELETE", path, None)
 
     async def _ask(
         self,
@@ -91,11 +102,13 @@ class Visit:
         """The fields of a form that was made for this session.
 
         Raises:
-            Forbidden: it was made for another one, or by another site.
+            Forbidden: it was made for another one, by another site, or on a page of the past.
         """
         fields = await read_form(self.request, self.desk.receive_deadline_s)
         if not self.session.holds(fields.get("form_token", "")):
             raise Forbidden("this form is of an earlier session; open the page again")
+        if self.moment.is_past or is_of_the_past(fields.get("back")):
+            raise Forbidden("nothing can be changed from a moment of the past; go back to now")
         return fields
 
     def link(self, path: str, anchor: str = "", **params: str | None) -> str:
