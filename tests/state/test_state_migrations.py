@@ -28,6 +28,7 @@ from ebbtide.store.state.tables import (
     ALERT_DELIVERY_TENANTS,
     ALERT_STATES,
     ALERT_THRESHOLDS,
+    BLOCK_JUDGEMENTS,
     CUSTOMER_SEGMENTS,
     ERASURES,
     FACTS_HEAD,
@@ -41,10 +42,16 @@ from ebbtide.store.state.tables import (
     LEARNER_ALERTS,
     METADATA,
     POLICY_ASSIGNMENTS,
+    POLICY_PROMOTIONS,
+    POLICY_REPLAY_TENANTS,
+    POLICY_REPLAYS,
     POLICY_VERSIONS,
     QUARANTINE,
     RECORDED_CALLS,
     RECORDING_CHOICES,
+    REPLAY_SAMPLES,
+    REPLAY_SPENDING,
+    REPLAYS,
     RESOURCE_EDGES,
     RESOURCE_PROBES,
     RESOURCE_PROJECTIONS,
@@ -84,6 +91,15 @@ TABLES_FROM = {
     "0013": {"learner_alerts"},
     "0014": {"policy_versions", "policy_assignments"},
     "0015": {"recorded_calls", "recording_choices", "freezes"},
+    "0016": {
+        "replays",
+        "replay_samples",
+        "replay_spending",
+        "policy_replays",
+        "policy_replay_tenants",
+        "block_judgements",
+        "policy_promotions",
+    },
 }
 
 
@@ -159,6 +175,18 @@ def fill(store: StateStore, revision: str) -> None:
     if revision >= "0015":
         with store._database.write() as connection:
             for table in (RECORDED_CALLS, RECORDING_CHOICES, FREEZES):
+                connection.execute(table.insert(), a_row_of(table))
+    if revision >= "0016":
+        with store._database.write() as connection:
+            for table in (
+                REPLAYS,
+                REPLAY_SAMPLES,
+                REPLAY_SPENDING,
+                POLICY_REPLAYS,
+                POLICY_REPLAY_TENANTS,
+                BLOCK_JUDGEMENTS,
+                POLICY_PROMOTIONS,
+            ):
                 connection.execute(table.insert(), a_row_of(table))
 
 

@@ -20,16 +20,21 @@ from ebbtide.store.state.database import Database
 from ebbtide.store.state.freezes import Freezes
 from ebbtide.store.state.imports import Imports
 from ebbtide.store.state.interventions import Interventions
+from ebbtide.store.state.judgements import Judgements, forget_judgements
 from ebbtide.store.state.keys import Keys
 from ebbtide.store.state.learner_alerts import LearnerAlerts
 from ebbtide.store.state.migrate import migrate
 from ebbtide.store.state.outbox import Outbox, forget_deliveries
+from ebbtide.store.state.policy_replays import PolicyReplays, forget_differences
+from ebbtide.store.state.promotions import Promotions
 from ebbtide.store.state.quarantine import Quarantine
 from ebbtide.store.state.recordings import Recordings, forget_recordings
+from ebbtide.store.state.replays import Replays, forget_replays
 from ebbtide.store.state.resources import Resources
 from ebbtide.store.state.runs import Runs
 from ebbtide.store.state.scores import Scores, forget
 from ebbtide.store.state.settings import Settings
+from ebbtide.store.state.spending import SpendingShelf, forget_spender
 from ebbtide.store.state.tables import (
     API_KEYS,
     ERASURES,
@@ -80,6 +85,11 @@ class StateStore:
         self.alerts = Alerts(database)
         self.learner_alerts = LearnerAlerts(database)
         self.outbox = Outbox(database)
+        self.replays = Replays(database)
+        self.spending = SpendingShelf(database)
+        self.policy_replays = PolicyReplays(database)
+        self.judgements = Judgements(database)
+        self.promotions = Promotions(database)
         self.recordings = Recordings(database)
         self.freezes = Freezes(database)
 
@@ -139,6 +149,10 @@ class StateStore:
             forget(connection, self._database, uuid)
             forget_states(connection, uuid)
             forget_deliveries(connection, uuid, at)
+            forget_replays(connection, uuid)
+            forget_spender(connection, uuid)
+            forget_differences(connection, uuid)
+            forget_judgements(connection, uuid)
             forget_recordings(connection, uuid)
             connection.execute(sa.delete(TENANTS).where(TENANTS.c.tenant_uuid == uuid))
             connection.execute(

@@ -612,6 +612,133 @@ POLICY_ASSIGNMENTS = sa.Table(
 sa.Index("policy_assignments_tenant", POLICY_ASSIGNMENTS.c.tenant_uuid)
 sa.Index("policy_assignments_assignment", POLICY_ASSIGNMENTS.c.assignment_id)
 
+#: Calls of incidents that were made again. ``content`` is sealed like a recording, and is emptied
+#: after ``keep_until``. One that is still ``running`` after ``due_at`` has lost its process.
+REPLAYS = sa.Table(
+    "replays",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("replay_id", sa.Text, nullable=False, unique=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("incident_id", sa.Text, nullable=False),
+    sa.Column("call_id", sa.Text, nullable=False),
+    sa.Column("model", sa.Text),
+    sa.Column("is_model_changed", sa.Boolean, nullable=False),
+    sa.Column("policies", sa.Text, nullable=False),
+    sa.Column("num_samples", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("due_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("error_type", sa.Text),
+    sa.Column("content", sa.LargeBinary),
+    sa.Column("keep_until", Instant),
+    sqlite_autoincrement=True,
+)
+sa.Index("replays_tenant", REPLAYS.c.tenant_uuid)
+sa.Index("replays_due", REPLAYS.c.due_at)
+
+#: The new calls of a replay; ``content`` is sealed.
+REPLAY_SAMPLES = sa.Table(
+    "replay_samples",
+    METADATA,
+    sa.Column("replay_id", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("match_level", sa.Text),
+    sa.Column("error_type", sa.Text),
+    sa.Column("content", sa.LargeBinary),
+)
+
+#: Money set aside for one call, in units of 10^-10 US dollars. While ``spent`` is null, or its end
+#: was never seen, all of ``reserved`` counts as spent. An erased tenant's rows lose the tenant.
+REPLAY_SPENDING = sa.Table(
+    "replay_spending",
+    METADATA,
+    sa.Column("reservation_id", sa.Text, primary_key=True),
+    sa.Column("replay_id", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("tenant_uuid", sa.Text),
+    sa.Column("day", sa.Text, nullable=False),
+    sa.Column("reserved", sa.BigInteger, nullable=False),
+    sa.Column("spent", sa.BigInteger),
+    sa.Column("is_certain", sa.Boolean),
+    sa.Column("reserved_at", Instant, nullable=False),
+    sa.Column("settled_at", Instant),
+)
+sa.Index("replay_spending_day", REPLAY_SPENDING.c.day)
+sa.Index("replay_spending_replay", REPLAY_SPENDING.c.replay_id)
+
+#: Recorded calls judged by two versions of a policy, without any call.
+POLICY_REPLAYS = sa.Table(
+    "policy_replays",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("policy_replay_id", sa.Text, nullable=False, unique=True),
+    sa.Column("policy_id", sa.Text, nullable=False),
+    sa.Column("version_before", sa.Text, nullable=False),
+    sa.Column("version_after", sa.Text, nullable=False),
+    sa.Column("start", Instant, nullable=False),
+    sa.Column("as_of", Instant, nullable=False),
+    sa.Column("tenant_ids", sa.Text),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("due_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("error_type", sa.Text),
+    sa.Column("num_done", sa.Integer, nullable=False),
+    sa.Column("digest", sa.Text),
+    sqlite_autoincrement=True,
+)
+
+POLICY_REPLAY_TENANTS = sa.Table(
+    "policy_replay_tenants",
+    METADATA,
+    sa.Column("policy_replay_id", sa.Text, primary_key=True),
+    sa.Column("tenant_uuid", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("difference", sa.Text, nullable=False),
+)
+sa.Index("policy_replay_tenants_tenant", POLICY_REPLAY_TENANTS.c.tenant_uuid)
+
+#: What people said of blocked calls; of one call and policy the highest ``id`` holds.
+BLOCK_JUDGEMENTS = sa.Table(
+    "block_judgements",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("call_id", sa.Text, nullable=False),
+    sa.Column("policy_id", sa.Text, nullable=False),
+    sa.Column("is_wrong", sa.Boolean, nullable=False),
+    sa.Column("note", sa.Text),
+    sa.Column("judged_at", Instant, nullable=False),
+    sa.Column("judged_by", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("block_judgements_tenant", BLOCK_JUDGEMENTS.c.tenant_uuid)
+
+#: Versions given to tenants after a review, and what became of them.
+POLICY_PROMOTIONS = sa.Table(
+    "policy_promotions",
+    METADATA,
+    sa.Column("id", RowNumber, primary_key=True, autoincrement=True),
+    sa.Column("promotion_id", sa.Text, nullable=False, unique=True),
+    sa.Column("assignment_id", sa.Text, nullable=False),
+    sa.Column("policy_id", sa.Text, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("review_id", sa.Text, nullable=False),
+    sa.Column("promoted_by", sa.Text, nullable=False),
+    sa.Column("promoted_at", Instant, nullable=False),
+    sa.Column("watched_until", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Column("reason", sa.Text),
+    sqlite_autoincrement=True,
+)
+
 #: Calls to models as they were made, sealed under a key that is not here. ``policies`` names those
 #: that looked at the call, as ``|ONE|OTHER|``; ``key_id`` says which key opens it.
 RECORDED_CALLS = sa.Table(
