@@ -9,6 +9,8 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from ebbtide.domain.policy import Verdict
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -38,6 +40,9 @@ class Call:
         http_status: of the provider's answer; None when none came.
         error_type: class of the error; None when it went well.
         finish_reason: as the provider said it, such as ``stop`` or ``length``.
+        is_whole: whether ``messages`` hold all that went in; not so where there was more than
+            text, such as an image or what a tool had answered.
+        is_redacted: whether personal data were taken out of it since, on either side.
     """
 
     call_id: str
@@ -56,8 +61,34 @@ class Call:
     http_status: int | None = None
     error_type: str | None = None
     finish_reason: str | None = None
+    is_whole: bool = True
+    is_redacted: bool = False
 
     @property
     def input_text(self) -> str:
         """All that went in as one text, a message a paragraph."""
         return "\n\n".join(message.text for message in self.messages)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedCall:
+    """A call with what is known around it, by whatever way it came to us.
+
+    Attributes:
+        user_id, session_id: who called, and in which conversation.
+        source: which way it came: ``proxy``, ``calls``, ``litellm`` or ``otlp``.
+        tokens_cache_read, tokens_cache_write: parts of the call's ``tokens_in``.
+        retry_count: attempts before this one.
+        verdicts: what policies of the producer said of it.
+        metadata: more that the producer said, JSON values.
+    """
+
+    call: Call
+    source: str
+    user_id: str | None = None
+    session_id: str | None = None
+    tokens_cache_read: int | None = None
+    tokens_cache_write: int | None = None
+    retry_count: int | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
