@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from ebbtide.alerts import learners
 from ebbtide.alerts.learners import LearnersTold, tell_learners
 from ebbtide.alerts.messages import ALERTS_MAX
 from ebbtide.domain.alert import AlertStatus, Channel, ChannelKind
 from ebbtide.learners.formulas import HIGH_RISK
 from ebbtide.learners.report import LearnerScore
+from ebbtide.store.state import learner_alerts
 from ebbtide.store.state.base import StateStore
 
 MONDAY = datetime(2026, 3, 9, tzinfo=UTC)
@@ -31,8 +33,8 @@ def silent(user_id: str = "u1", *, days: int = 8, risk: float = 0.5) -> LearnerS
     return LearnerScore(user_id, MONDAY.date(), risk, None, MONDAY - days * DAY, days)
 
 
-def tell(state: StateStore, learners: Iterable[LearnerScore], at: datetime) -> LearnersTold:
-    return tell_learners(state, learners, at, at + timedelta(hours=5))
+def tell(state: StateStore, found: Iterable[LearnerScore], at: datetime) -> LearnersTold:
+    return tell_learners(state, found, at, at + timedelta(hours=5))
 
 
 def sent(state: StateStore) -> list[dict[str, Any]]:
@@ -110,10 +112,36 @@ def test_programs_get_every_learner_and_people_one_message(state: StateStore) ->
     assert "alerts list" not in json.dumps(chat)
 
 
+def test_more_than_a_page_is_told_kept_and_forgotten_as_a_few_are(
+    state: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learners, "PAGE", 7)
+    monkeypatch.setattr(learner_alerts, "PAGE", 5)
+    state.outbox.add_channel(channel())
+    state.outbox.add_channel(channel("chat", ChannelKind.SLACK))
+    everybody = [silent(f"u{n:03}", risk=0.9 if n % 2 else 0.1) for n in range(2 * ALERTS_MAX)]
+    assert tell(state, everybody, MONDAY) == LearnersTold(2 * ALERTS_MAX, ALERTS_MAX, 3)
+    (chat,) = [body for body in sent(state) if "blocks" in body]
+    text = chat["blocks"][0]["text"]["text"]
+    assert text.startswith("ALERT: Learner u001: At high risk")
+    assert "Learner u000" not in text
+    assert chat["text"].endswith(f"(and {2 * ALERTS_MAX - 1} more)")
+    assert tell(state, everybody[:10], MONDAY + 7 * DAY) == LearnersTold()
+    assert sum(map(len, state.learner_alerts.told_before(MONDAY.date() + 7 * DAY))) == 15
+    assert tell(state, everybody, MONDAY + 8 * DAY) == LearnersTold(90, 45, 3)
+
+
+def test_a_channel_for_the_worst_hears_of_no_others(state: StateStore) -> None:
+    state.outbox.add_channel(channel("calm", ChannelKind.SLACK, least=AlertStatus.ALERT))
+    everybody = [silent(f"u{n:03}", risk=0.9 if n % 3 == 0 else 0.1) for n in range(300)]
+    tell(state, everybody, MONDAY)
+    (body,) = sent(state)
+    assert body["text"].endswith("(and 99 more)")
+
+
 def test_the_state_store_knows_nobody_by_name(state: StateStore) -> None:
     state.outbox.add_channel(channel())
     tell(state, [silent("erika.mustermann@example.org")], MONDAY)
-    with state.outbox.writing() as transaction:
-        (key,) = state.learner_alerts.take_turn(transaction)
+    ((key,),) = state.learner_alerts.told_before(MONDAY.date() + 7 * DAY)
     assert len(key) == 16
     assert "erika" not in key

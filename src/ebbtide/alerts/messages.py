@@ -50,15 +50,21 @@ def alerts_message(
     notices: Sequence[Notice],
     now: datetime,
     *,
+    num_unlisted: int = 0,
     is_simulated: bool = False,
 ) -> Message | None:
-    """What a channel is sent about some notices of one group; None when it wants none of them."""
-    wanted = [one for one in notices if _is_wanted(one, channel.least)]
+    """What a channel is sent about some notices of one group; None when it wants none of them.
+
+    Args:
+        num_unlisted: so many more are wanted that are not among the notices, and no worse.
+    """
+    wanted = [one for one in notices if is_wanted(one, channel.least)]
     if not wanted:
         return None
     # The worst first, and what is over last.
     wanted.sort(key=lambda one: (one.is_resolved, one.state.status is not AlertStatus.ALERT))
-    shown, num_more = wanted[:ALERTS_MAX], len(wanted) - len(wanted[:ALERTS_MAX])
+    shown = wanted[:ALERTS_MAX]
+    num_more = len(wanted) - len(shown) + num_unlisted
     match channel.kind:
         case ChannelKind.WEBHOOK:
             body = _alertmanager(channel, group, shown, num_more, is_simulated)
@@ -67,7 +73,8 @@ def alerts_message(
             if num_more:
                 where = "" if group is Group.LEARNERS else ": ebbtide alerts list"
                 lines.append(f"... and {num_more} more{where}")
-            title = lines[0] if len(lines) == 1 else f"{lines[0]} (and {len(wanted) - 1} more)"
+            num_others = len(wanted) - 1 + num_unlisted
+            title = f"{lines[0]} (and {num_others} more)" if num_others else lines[0]
             body = text_body(channel.kind, title, lines, is_simulated=is_simulated)
     return Message(
         message_id(channel.channel_id, *(_said(one) for one in wanted)),
@@ -103,7 +110,8 @@ def clean(text: str) -> str:
     return shown if len(shown) <= TEXT_MAX_CHARS else shown[: TEXT_MAX_CHARS - 3] + "..."
 
 
-def _is_wanted(notice: Notice, least: AlertStatus) -> bool:
+def is_wanted(notice: Notice, least: AlertStatus) -> bool:
+    """Whether a channel hears of it that is told of nothing less bad than ``least``."""
     # What is over is told to those who heard of it, and blindness to everybody.
     of = notice.state.told if notice.is_resolved else notice.state.status
     return least is AlertStatus.WARNING or of is not AlertStatus.WARNING
