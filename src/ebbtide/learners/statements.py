@@ -1,19 +1,20 @@
 """The statements of the inactivity job: everything is computed where the rows are.
 
-Results stand in temporary tables of the connection. No statement reads a clock: ``as_of``,
+Results stand in temporary tables of the connection, always named with their schema: somebody's
+``search_path`` may look elsewhere first. No statement reads a clock: ``as_of``,
 ``cutoff`` and ``since`` come in as values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import sql
 
 from ebbtide.learners import formulas
-from ebbtide.learners.database import identifier
+from ebbtide.learners.database import NumberedColumn, identifier
 from ebbtide.learners.settings import LearnerSettings
 from ebbtide.learners.sources import AbilityTable, ActivitySource, ExamTable, GoalTable
 
@@ -21,32 +22,34 @@ from ebbtide.learners.sources import AbilityTable, ActivitySource, ExamTable, Go
 # a user may have other types and more columns than we know of.
 
 TEMPORARY = """
-DROP TABLE IF EXISTS pg_temp.learner_seen, pg_temp.learner_known, pg_temp.learner_alias,
-    pg_temp.learner_inactive, pg_temp.learner_regularity, pg_temp.learner_target,
-    pg_temp.learner_estimate, pg_temp.learner_exams, pg_temp.learner_score;
-CREATE TEMPORARY TABLE learner_seen (id text NOT NULL, is_own boolean NOT NULL,
+DROP TABLE IF EXISTS pg_temp.ebbtide_seen, pg_temp.ebbtide_known, pg_temp.ebbtide_alias,
+    pg_temp.ebbtide_inactive, pg_temp.ebbtide_regularity, pg_temp.ebbtide_target,
+    pg_temp.ebbtide_estimate, pg_temp.ebbtide_exams, pg_temp.ebbtide_score;
+CREATE TEMPORARY TABLE pg_temp.ebbtide_seen (id text NOT NULL, is_own boolean NOT NULL,
     last_at timestamptz NOT NULL);
-CREATE TEMPORARY TABLE learner_known (id text NOT NULL, is_own boolean NOT NULL);
-CREATE TEMPORARY TABLE learner_alias (id text NOT NULL, person text NOT NULL);
-CREATE TEMPORARY TABLE learner_inactive (person text NOT NULL, last_at timestamptz NOT NULL);
-CREATE TEMPORARY TABLE learner_regularity (person text NOT NULL, num_sessions bigint NOT NULL,
-    gap_days numeric NOT NULL);
-CREATE TEMPORARY TABLE learner_target (person text NOT NULL, target double precision, fault text);
-CREATE TEMPORARY TABLE learner_estimate (person text NOT NULL, mean double precision,
+CREATE TEMPORARY TABLE pg_temp.ebbtide_known (id text NOT NULL, is_own boolean NOT NULL);
+CREATE TEMPORARY TABLE pg_temp.ebbtide_alias (id text NOT NULL, person text NOT NULL);
+CREATE TEMPORARY TABLE pg_temp.ebbtide_inactive (person text NOT NULL,
+    last_at timestamptz NOT NULL);
+CREATE TEMPORARY TABLE pg_temp.ebbtide_regularity (person text NOT NULL,
+    num_sessions bigint NOT NULL, gap_days numeric NOT NULL);
+CREATE TEMPORARY TABLE pg_temp.ebbtide_target (person text NOT NULL, target double precision,
+    fault text);
+CREATE TEMPORARY TABLE pg_temp.ebbtide_estimate (person text NOT NULL, mean double precision,
     sd double precision);
-CREATE TEMPORARY TABLE learner_exams (person text NOT NULL, num bigint NOT NULL,
+CREATE TEMPORARY TABLE pg_temp.ebbtide_exams (person text NOT NULL, num bigint NOT NULL,
     mean double precision NOT NULL, squares double precision NOT NULL,
     lowest double precision NOT NULL, highest double precision NOT NULL);
-CREATE TEMPORARY TABLE learner_score (number bigint PRIMARY KEY, user_id text NOT NULL,
+CREATE TEMPORARY TABLE pg_temp.ebbtide_score (number bigint PRIMARY KEY, user_id text NOT NULL,
     last_at timestamptz NOT NULL, silent_days integer NOT NULL, s numeric NOT NULL, p numeric,
     fault text);
 """
 
 #: What only the computing needs; the scores stay for whoever asks for them.
 FORGET = """
-DROP TABLE pg_temp.learner_seen, pg_temp.learner_known, pg_temp.learner_alias,
-    pg_temp.learner_inactive, pg_temp.learner_regularity, pg_temp.learner_target,
-    pg_temp.learner_estimate, pg_temp.learner_exams;
+DROP TABLE pg_temp.ebbtide_seen, pg_temp.ebbtide_known, pg_temp.ebbtide_alias,
+    pg_temp.ebbtide_inactive, pg_temp.ebbtide_regularity, pg_temp.ebbtide_target,
+    pg_temp.ebbtide_estimate, pg_temp.ebbtide_exams;
 """
 
 UUID_FORM = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
@@ -108,7 +111,7 @@ def read_activity(source: ActivitySource, is_own: bool) -> sql.Composed:
     for every row once more.
     """
     return sql.SQL("""
-        INSERT INTO learner_seen (id, is_own, last_at)
+        INSERT INTO pg_temp.ebbtide_seen (id, is_own, last_at)
         SELECT id::text, {is_own}, last_at
         FROM (SELECT {person} AS id, max({moment}) AS last_at FROM {table} GROUP BY 1 OFFSET 0)
             AS activity
@@ -128,14 +131,14 @@ def know(others: Iterable[tuple[str, str, bool]]) -> sql.Composed:
         others: table, column of persons, and whether that column is a text, of tables whose ids
             may be those of whom a UUID stands for.
     """
-    parts = [sql.SQL("SELECT id, is_own FROM learner_seen")] + [
+    parts = [sql.SQL("SELECT id, is_own FROM pg_temp.ebbtide_seen")] + [
         sql.SQL("SELECT {}, {} FROM {}").format(
             person_of(person), sql.Literal(is_own), _table(table)
         )
         for table, person, is_own in others
     ]
     return sql.SQL("""
-        INSERT INTO learner_known (id, is_own)
+        INSERT INTO pg_temp.ebbtide_known (id, is_own)
         SELECT id, bool_or(is_own) FROM ({}) AS every WHERE id <> '' GROUP BY id
     """).format(sql.SQL(" UNION ALL ").join(parts))
 
@@ -143,13 +146,14 @@ def know(others: Iterable[tuple[str, str, bool]]) -> sql.Composed:
 # One person has one id. A UUID stands for the id whose md5 it is, else for the same UUID as a
 # text column spells it. Every id that does not stand for itself has a row.
 UNIFY = f"""
-INSERT INTO learner_alias (id, person)
+INSERT INTO pg_temp.ebbtide_alias (id, person)
 WITH uuids AS MATERIALIZED (
-    SELECT id, lower(id)::uuid AS key, is_own FROM learner_known
+    SELECT id, lower(id)::uuid AS key, is_own FROM pg_temp.ebbtide_known
     WHERE CASE WHEN is_own THEN length(id) = 36 AND lower(id) ~ '{UUID_FORM}' ELSE TRUE END
 ), owned AS (
     SELECT uuids.id, min(known.id COLLATE "C") AS person
-    FROM learner_known AS known JOIN uuids ON uuids.key = md5(known.id)::uuid GROUP BY uuids.id
+    FROM pg_temp.ebbtide_known AS known JOIN uuids ON uuids.key = md5(known.id)::uuid
+    GROUP BY uuids.id
 ), spelled AS (
     SELECT key, COALESCE(min(id COLLATE "C") FILTER (WHERE is_own), min(id COLLATE "C")) AS person
     FROM uuids GROUP BY key HAVING count(*) > 1
@@ -159,10 +163,18 @@ FROM uuids LEFT JOIN owned USING (id) LEFT JOIN spelled USING (key)
 WHERE COALESCE(owned.person, spelled.person) <> id
 """
 
+# A UUID may stand for an id that is a UUID itself and stands for another. Each round halves what is
+# left of such a way, until nothing changes.
+RESOLVE = """
+UPDATE pg_temp.ebbtide_alias AS alias SET person = further.person
+FROM pg_temp.ebbtide_alias AS further
+WHERE further.id = alias.person AND further.person <> alias.person
+"""
+
 FIND_INACTIVE = """
-INSERT INTO learner_inactive (person, last_at)
+INSERT INTO pg_temp.ebbtide_inactive (person, last_at)
 SELECT COALESCE(alias.person, seen.id), max(seen.last_at)
-FROM learner_seen AS seen LEFT JOIN learner_alias AS alias ON alias.id = seen.id
+FROM pg_temp.ebbtide_seen AS seen LEFT JOIN pg_temp.ebbtide_alias AS alias ON alias.id = seen.id
 GROUP BY 1 HAVING max(seen.last_at) < %(cutoff)s
 """
 
@@ -170,15 +182,16 @@ GROUP BY 1 HAVING max(seen.last_at) < %(cutoff)s
 def read_regularity(exams: ExamTable) -> sql.Composed:
     """Sessions of the inactive since ``since``, one time each, and the mean gap between them."""
     return sql.SQL("""
-        INSERT INTO learner_regularity (person, num_sessions, gap_days)
+        INSERT INTO pg_temp.ebbtide_regularity (person, num_sessions, gap_days)
         SELECT person, count(*), CASE WHEN count(*) < 2 THEN 0 ELSE
             EXTRACT(EPOCH FROM max(at) - min(at))::numeric / 86400 / (count(*) - 1) END
         FROM (
             SELECT inactive.person, sat.session, max(sat.at) AS at
             FROM (SELECT {person} AS id, {session}::text AS session, {moment} AS at FROM {table})
                 AS sat
-            LEFT JOIN learner_alias AS alias ON alias.id = sat.id
-            JOIN learner_inactive AS inactive ON inactive.person = COALESCE(alias.person, sat.id)
+            LEFT JOIN pg_temp.ebbtide_alias AS alias ON alias.id = sat.id
+            JOIN pg_temp.ebbtide_inactive AS inactive
+                ON inactive.person = COALESCE(alias.person, sat.id)
             WHERE sat.at > %(since)s AND sat.session IS NOT NULL
             GROUP BY inactive.person, sat.session
         ) AS sessions
@@ -201,7 +214,7 @@ def read_targets(goals: GoalTable) -> sql.Composed:
     """The target of each inactive user with goals, or what is wrong with the goals."""
     level, priority = _column(goals.level), _column(goals.priority)
     return sql.SQL("""
-        INSERT INTO learner_target (person, target, fault)
+        INSERT INTO pg_temp.ebbtide_target (person, target, fault)
         SELECT person,
             CASE
                 WHEN bool_or(priority < 0 OR NOT is_sane) THEN NULL
@@ -224,8 +237,9 @@ def read_targets(goals: GoalTable) -> sql.Composed:
                         END AS priority
                 FROM {table}
             ) AS goal
-            LEFT JOIN learner_alias AS alias ON alias.id = goal.id
-            JOIN learner_inactive AS inactive ON inactive.person = COALESCE(alias.person, goal.id)
+            LEFT JOIN pg_temp.ebbtide_alias AS alias ON alias.id = goal.id
+            JOIN pg_temp.ebbtide_inactive AS inactive
+                ON inactive.person = COALESCE(alias.person, goal.id)
         ) AS goals
         GROUP BY person
     """).format(
@@ -252,7 +266,7 @@ def read_estimates(ability: AbilityTable, moments: tuple[str, ...]) -> sql.Compo
     )
     mean, sd = _column(ability.mean), _column(ability.sd)
     return sql.SQL("""
-        INSERT INTO learner_estimate (person, mean, sd)
+        INSERT INTO pg_temp.ebbtide_estimate (person, mean, sd)
         SELECT DISTINCT ON (inactive.person) inactive.person, estimate.mean, estimate.sd
         FROM (
             SELECT {person} AS id, {at} AS at, {undated} AS is_undated,
@@ -260,8 +274,8 @@ def read_estimates(ability: AbilityTable, moments: tuple[str, ...]) -> sql.Compo
                 CASE WHEN {sane_sd} THEN {double_sd} END AS sd
             FROM {table} WHERE {mean} IS NOT NULL AND {sd} IS NOT NULL
         ) AS estimate
-        LEFT JOIN learner_alias AS alias ON alias.id = estimate.id
-        JOIN learner_inactive AS inactive
+        LEFT JOIN pg_temp.ebbtide_alias AS alias ON alias.id = estimate.id
+        JOIN pg_temp.ebbtide_inactive AS inactive
             ON inactive.person = COALESCE(alias.person, estimate.id)
         WHERE estimate.at IS NOT NULL OR estimate.is_undated
         ORDER BY inactive.person, estimate.at DESC NULLS LAST, estimate.mean, estimate.sd
@@ -280,8 +294,8 @@ def read_estimates(ability: AbilityTable, moments: tuple[str, ...]) -> sql.Compo
 
 
 LACKS_ESTIMATES = """
-SELECT EXISTS (SELECT FROM learner_inactive AS inactive WHERE NOT EXISTS (
-    SELECT FROM learner_estimate AS estimate WHERE estimate.person = inactive.person))
+SELECT EXISTS (SELECT FROM pg_temp.ebbtide_inactive AS inactive WHERE NOT EXISTS (
+    SELECT FROM pg_temp.ebbtide_estimate AS estimate WHERE estimate.person = inactive.person))
 """
 
 
@@ -299,7 +313,7 @@ def read_scores(exams: ExamTable, score: str) -> sql.Composed:
     """
     column = _column(score)
     return sql.SQL("""
-        INSERT INTO learner_exams (person, num, mean, squares, lowest, highest)
+        INSERT INTO pg_temp.ebbtide_exams (person, num, mean, squares, lowest, highest)
         SELECT COALESCE(alias.person, exam.id), sum(num), sum(num * mean) / sum(num),
             CASE WHEN count(*) = 1 THEN max(squares)
                  WHEN min(lowest) = max(highest) THEN 0
@@ -318,7 +332,7 @@ def read_scores(exams: ExamTable, score: str) -> sql.Composed:
             ) AS scored
             GROUP BY 1
         ) AS exam
-        LEFT JOIN learner_alias AS alias ON alias.id = exam.id
+        LEFT JOIN pg_temp.ebbtide_alias AS alias ON alias.id = exam.id
         WHERE exam.id <> ''
         GROUP BY 1
     """).format(
@@ -336,18 +350,18 @@ def read_scores(exams: ExamTable, score: str) -> sql.Composed:
 # MATERIALIZED keeps each step a column: pulled together, a polynomial would repeat all of the
 # steps below it in each of its terms, and planning alone would take a quarter of a second.
 SCORE = """
-INSERT INTO learner_score (number, user_id, last_at, silent_days, s, p, fault)
+INSERT INTO pg_temp.ebbtide_score (number, user_id, last_at, silent_days, s, p, fault)
 WITH population AS MATERIALIZED (
     SELECT n, mean, sqrt((within + between) / n) AS sd,
         within / (n - k) / ((within + between) / n) AS noise
     FROM (
         SELECT all_scores.n, all_scores.k, all_scores.mean, all_scores.within,
-            (SELECT sum(num * power(exams.mean - all_scores.mean, 2)) FROM learner_exams AS exams)
-                AS between
+            (SELECT sum(num * power(exams.mean - all_scores.mean, 2))
+                FROM pg_temp.ebbtide_exams AS exams) AS between
         FROM (
             SELECT sum(num)::double precision AS n, count(*)::double precision AS k,
                 sum(num * mean) / sum(num) AS mean, sum(squares) AS within
-            FROM learner_exams HAVING count(*) >= 2 AND min(lowest) < max(highest)
+            FROM pg_temp.ebbtide_exams HAVING count(*) >= 2 AND min(lowest) < max(highest)
         ) AS all_scores
     ) AS spread
     WHERE n > k AND within + between > 0
@@ -360,16 +374,16 @@ WITH population AS MATERIALIZED (
         COALESCE(target.target, %(default_target)s::double precision) AS target,
         CASE WHEN is_estimated THEN estimate.mean ELSE posterior.mean END AS mu,
         CASE WHEN is_estimated THEN estimate.sd ELSE posterior.sd END AS sigma
-    FROM learner_inactive AS inactive
-    LEFT JOIN learner_regularity AS regularity ON regularity.person = inactive.person
-    LEFT JOIN learner_target AS target ON target.person = inactive.person
-    LEFT JOIN learner_estimate AS estimate ON estimate.person = inactive.person
+    FROM pg_temp.ebbtide_inactive AS inactive
+    LEFT JOIN pg_temp.ebbtide_regularity AS regularity ON regularity.person = inactive.person
+    LEFT JOIN pg_temp.ebbtide_target AS target ON target.person = inactive.person
+    LEFT JOIN pg_temp.ebbtide_estimate AS estimate ON estimate.person = inactive.person
     LEFT JOIN (
         SELECT exams.person,
             (exams.num / v * ((exams.mean - population.mean) / population.sd))
                 / (1 + exams.num / v) AS mean,
             1 / sqrt(1 + exams.num / v) AS sd
-        FROM learner_exams AS exams CROSS JOIN population
+        FROM pg_temp.ebbtide_exams AS exams CROSS JOIN population
         CROSS JOIN LATERAL
             (SELECT greatest(%(variance_min)s::double precision, population.noise) AS v) AS floored
     ) AS posterior ON posterior.person = inactive.person
@@ -420,23 +434,33 @@ FROM risk
 """
 
 
-def write_batch(result: str, has_updated_at: bool) -> sql.Composed:
+def write_batch(
+    result: str, has_updated_at: bool, numbered: Sequence[NumberedColumn] = ()
+) -> sql.Composed:
     """Write P and S of the users ``(after, upto]`` in one statement; every other key stays.
 
     The database takes the row as it is when it is its turn, so a writer beside us loses nothing.
-    The answer is how many were written, and the numbers of those whose ``kpis`` of this week are
-    no JSON object, which are left as they are. ``now()`` only says when the row was written.
+    The answer is how many were written, and the numbers of those whose row was not kept, such as
+    those whose ``kpis`` of this week are no JSON object, which are left as they are. ``now()``
+    only says when the row was written.
+
+    Args:
+        numbered: columns that are given what their sequence would say next, without asking it.
     """
     more = sql.SQL(", updated_at" if has_updated_at else "")
     now = sql.SQL(", now()" if has_updated_at else "")
     change = sql.SQL(", updated_at = now()" if has_updated_at else "")
+    names = sql.SQL("").join(sql.SQL(", {}").format(_column(one.name)) for one in numbered)
+    texts = sql.SQL("").join(
+        sql.SQL(", {}").format(sql.SQL(one.value.replace("%", "%%"))) for one in numbered
+    )
     return sql.SQL("""
         WITH batch AS (
-            SELECT number, user_id, s, p FROM learner_score
+            SELECT number, user_id, s, p FROM pg_temp.ebbtide_score
             WHERE number > %(after)s AND number <= %(upto)s AND fault IS NULL
         ), written AS (
-            INSERT INTO {result} AS kept (user_id, week_start, kpis{more})
-            SELECT user_id, %(week)s::date, jsonb_build_object('P', p, 'S', s){now}
+            INSERT INTO {result} AS kept (user_id, week_start, kpis{more}{names}) {override}
+            SELECT user_id, %(week)s::date, jsonb_build_object('P', p, 'S', s){now}{texts}
             FROM batch ORDER BY user_id COLLATE "C"
             ON CONFLICT (user_id, week_start) DO UPDATE
             SET kpis = COALESCE(kept.kpis, '{{}}') || EXCLUDED.kpis{change}
@@ -447,21 +471,60 @@ def write_batch(result: str, has_updated_at: bool) -> sql.Composed:
                 AND batch.p IS NULL),
             COALESCE(array_agg(batch.number) FILTER (WHERE written.user_id IS NULL), '{{}}')
         FROM batch LEFT JOIN written ON written.user_id = batch.user_id
-    """).format(result=identifier(result), more=more, now=now, change=change)
+    """).format(
+        result=identifier(result),
+        more=more,
+        names=names,
+        override=sql.SQL("OVERRIDING SYSTEM VALUE" if numbered else ""),
+        now=now,
+        texts=texts,
+        change=change,
+    )
 
 
-COUNT = "SELECT count(*), count(*) FILTER (WHERE fault IS NOT NULL) FROM learner_score"
+def set_not_kept(result: str) -> sql.Composed:
+    """Say of users whose row a batch did not keep why that is."""
+    return sql.SQL("""
+        UPDATE pg_temp.ebbtide_score AS score
+        SET fault = CASE
+            WHEN EXISTS (
+                SELECT FROM {result} AS kept
+                WHERE kept.user_id = score.user_id AND kept.week_start = %(week)s::date
+                    AND jsonb_typeof(kept.kpis) <> 'object'
+            ) THEN 'kpis of this week are no JSON object'
+            ELSE 'a trigger of {name} did not let the row through, or gave it to another user'
+        END
+        WHERE number = ANY(%(numbers)s)
+    """).format(result=identifier(result), name=sql.SQL(result))
 
-SET_FAULT = "UPDATE learner_score SET fault = %(fault)s WHERE number = ANY(%(numbers)s)"
+
+# Whoever takes a number of a sequence holds this lock on it until the transaction ends.
+SEQUENCES_USED = """
+SELECT relation::regclass::text FROM pg_locks JOIN pg_class AS class ON class.oid = relation
+WHERE pid = pg_backend_pid() AND locktype = 'relation' AND class.relkind = 'S'
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+ORDER BY 1
+"""
+
+
+COUNT = "SELECT count(*), count(*) FILTER (WHERE fault IS NOT NULL) FROM pg_temp.ebbtide_score"
+
+SET_FAULT = "UPDATE pg_temp.ebbtide_score SET fault = %(fault)s WHERE number = ANY(%(numbers)s)"
 
 READ_FAULTS = """
-SELECT number, user_id, fault FROM learner_score
+SELECT number, user_id, fault FROM pg_temp.ebbtide_score
 WHERE number > %(after)s AND number <= %(upto)s AND fault IS NOT NULL ORDER BY number
+"""
+
+READ_WITHOUT_P = """
+SELECT user_id FROM pg_temp.ebbtide_score
+WHERE number > %(after)s AND number <= %(upto)s AND fault IS NULL AND p IS NULL
+ORDER BY number LIMIT %(limit)s
 """
 
 # Python has no moment before the year 1; a day of grace is for the zone of the connection.
 READ_PAGE = """
 SELECT number, user_id, s, p, greatest(last_at, '0001-01-02 00:00+00'), silent_days
-FROM learner_score
+FROM pg_temp.ebbtide_score
 WHERE number > %(after)s AND number <= %(upto)s AND fault IS NULL ORDER BY number LIMIT %(limit)s
 """

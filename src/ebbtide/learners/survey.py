@@ -173,11 +173,17 @@ def _result(table: Table | None) -> Finding:
     for column, allowed in _RESULT_TYPES.items():
         if table.columns[column] not in allowed:
             problem = f"column {column} is of type {table.columns[column]}"
+    keys = [
+        one
+        for one in table.indexes
+        if one.is_unique and frozenset(one.columns[: one.num_keys]) == RESULT_KEY
+    ]
     if not table.is_writable:
         problem = "we may not write it"
-    elif not any(
-        one.is_unique and frozenset(one.columns[: one.num_keys]) == RESULT_KEY
-        for one in table.indexes
-    ):
+    elif not keys:
         problem = "it has no unique index on (user_id, week_start)"
+    elif not all(one.is_immediate for one in keys):  # one is enough for PostgreSQL to refuse
+        problem = (
+            "its unique key on (user_id, week_start) is deferrable, which ON CONFLICT cannot use"
+        )
     return Finding(RESULT_TABLE, RESULT_TABLE, table, problem)
