@@ -192,6 +192,22 @@ class Recorder:
         for page in self._shelf.within(window, tenant_id=tenant_id, policy_id=policy_id):
             yield from map(self._opened, page)
 
+    def opened(
+        self,
+        window: TimeWindow,
+        *,
+        tenant_id: str | None = None,
+        policy_id: str | None = None,
+    ) -> Iterator[tuple[str, str, bytes]]:
+        """As :meth:`of`, with each call as bytes for :func:`read_call`, which takes the most time.
+
+        Returns:
+            The tenant's UUID, the call's id, and the bytes.
+        """
+        for page in self._shelf.within(window, tenant_id=tenant_id, policy_id=policy_id):
+            for one in page:
+                yield one.tenant_uuid, one.call_id, self._plain(one)
+
     def count(
         self,
         window: TimeWindow,
@@ -238,8 +254,15 @@ class Recorder:
         return SealedCall(tenant_uuid, call.call_id, call.at, named, key_id, sealed)
 
     def _opened(self, one: SealedCall) -> Call:
-        about = _about(one.tenant_uuid, one.call_id)
-        return _decode(self.vault.open(one.key_id, one.sealed, about))
+        return read_call(self._plain(one))
+
+    def _plain(self, one: SealedCall) -> bytes:
+        return self.vault.open(one.key_id, one.sealed, _about(one.tenant_uuid, one.call_id))
+
+
+def read_call(plain: bytes) -> Call:
+    """A recorded call from its opened bytes."""
+    return _decode(plain)
 
 
 def redacted(call: Call) -> Call:
