@@ -124,7 +124,7 @@ class SpendingShelf:
         ).where(which)
         with self._database.read() as connection:
             spent, uncertain, reserved = connection.execute(query).one()
-        return Spending(day, tenant_id, *map(_usd, (spent, uncertain, reserved)), cap_usd)
+        return Spending(day, tenant_id, _usd(spent), _usd(uncertain), _usd(reserved), cap_usd)
 
 
 def spent_by_sample(
