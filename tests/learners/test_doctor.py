@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from ebbtide.app.main import connect
 from ebbtide.cli.main import build_cli
+from ebbtide.learners import doctor
 from ebbtide.learners.doctor import Diagnosis, diagnose
 from ebbtide.learners.sources import load_sources
 from learner_tables import Learners, ago
@@ -83,6 +84,24 @@ def test_an_index_that_holds_everything_is_found(learners: Learners) -> None:
     assert index["features_topic_daily"] is None
 
 
+def test_rows_are_counted_until_postgresql_has_an_estimate(
+    learners: Learners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "COUNTED_MAX", 3)
+    for name in ("ada", "bob", "cid", "dee"):
+        learners.exam(name, ago(20))
+    learners.goal("ada", 1.0)
+    rows = {row.part: row for row in look(learners).rows}
+    assert (rows["exam_results"].num_counted, rows["exam_results"].has_more) == (3, True)
+    assert (rows["scores"].num_counted, rows["scores"].has_more) == (3, True)
+    assert (rows["goals"].num_counted, rows["goals"].has_more) == (1, False)
+    assert rows["weekly_kpi"].num_counted == 0
+    assert rows["attempt"].num_counted is None
+    learners.execute("ANALYZE exam_results")
+    row = look(learners).rows[0]
+    assert (row.num_rows, row.num_counted) == (4, None)
+
+
 def test_a_large_table_without_such_an_index_gives_advice(learners: Learners) -> None:
     learners.execute(
         "UPDATE pg_class SET reltuples = 3e6 WHERE oid IN ('exam_results'::regclass,"
@@ -128,6 +147,9 @@ def test_the_command_tells_people_and_programs(
     assert result.exit_code == 0, result.output
     assert "Skipped: session (no such table)." in result.output
     assert "The job can run here." in result.output
+    lines = result.output.splitlines()
+    assert all(line == line.rstrip() for line in lines)
+    assert [line.split()[3:5] for line in lines[1:4]] == [["used", "0"]] * 2 + [["(view)", "used"]]
     body = json.loads(CliRunner().invoke(CLI, ["learners", "doctor", "--json"]).stdout)
     assert body["can_run"] is True and body["skipped"] == ["session (no such table)"]
     learners.execute("DROP TABLE weekly_kpi")

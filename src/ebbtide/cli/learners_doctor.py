@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
+
+if TYPE_CHECKING:
+    from ebbtide.learners.doctor import Row
 
 EXIT_BLOCKED = 1
 
@@ -38,7 +43,7 @@ def learners_doctor(as_json: bool = AS_JSON) -> None:
                     row.use,
                     row.table if row.kind in (None, "table") else f"{row.table} ({row.kind})",
                     row.status,
-                    None if row.num_rows is None else f"about {row.num_rows:,}",
+                    _rows(row),
                     ", ".join(row.columns) or None,
                     None if row.index is None else ", ".join(one or "…" for one in row.index),
                     row.problem,
@@ -57,3 +62,11 @@ def learners_doctor(as_json: bool = AS_JSON) -> None:
             console.print("The job can run here.")
     if found.blockers:
         raise typer.Exit(EXIT_BLOCKED)
+
+
+def _rows(row: Row) -> str | None:
+    if row.num_counted is not None:
+        return f"{row.num_counted:,}{' or more' if row.has_more else ''}"
+    if row.num_rows is not None:
+        return f"about {row.num_rows:,}"
+    return "not counted" if row.kind else None

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.segment import Segment, Segments
 from rich.table import Table
 
 PIPE_WIDTH = 240  # where no terminal says how wide it is, rows stay on one line
@@ -39,7 +40,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(inert("—" if cell is None else str(cell)) for cell in row))
-    console.print(table)
+    lines = []
+    for line in console.render_lines(table, pad=False):
+        # Every cell is filled up with spaces; the last of a line would only hinder who copies it.
+        while line and not line[-1].text.rstrip():
+            line.pop()
+        if line:
+            line[-1] = Segment(line[-1].text.rstrip(), line[-1].style)
+        lines += [*line, Segment.line()]
+    console.print(Segments(lines), end="")
 
 
 def inert(text: str) -> str:

@@ -17,6 +17,7 @@ from ebbtide.learners.settings import LearnerSettings, libpq_url
 Connection: TypeAlias = psycopg.Connection[Any]
 
 CONNECT_TIMEOUT_S = 15
+COUNT_TIMEOUT = "1s"  # a table may be locked, or full of rows that are gone
 _PORTS = re.compile(r"[0-9,]*")
 MOMENT_TYPES = frozenset({"timestamptz", "timestamp", "date"})
 NUMBER_TYPES = frozenset({"numeric", "float8", "float4", "int8", "int4", "int2"})
@@ -121,6 +122,21 @@ def look_at(connection: Connection, name: str) -> Table | None:
         int(num_rows) if num_rows >= 0 and kind != "v" else None,
         tuple(Index(tuple(names), *rest) for names, *rest in indexes),
     )
+
+
+def count_up_to(connection: Connection, name: str, most: int) -> int | None:
+    """How many rows a table has, at most so many; None: it would take too long to see."""
+    counted = sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS few").format(
+        identifier(name), sql.Literal(most)
+    )
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL statement_timeout = '{COUNT_TIMEOUT}'")
+            row = connection.execute(counted).fetchone()
+    except psycopg.errors.QueryCanceled:
+        return None
+    assert row is not None
+    return int(row[0])
 
 
 def numbered_columns(connection: Connection, name: str) -> tuple[NumberedColumn, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ebbtide.learners.database import Connection, covering_index
+from ebbtide.learners.database import Connection, Table, count_up_to, covering_index
 from ebbtide.learners.sources import Sources
 from ebbtide.learners.survey import Finding, Survey, survey
+
+COUNTED_MAX = 10_000  # read in some milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,9 @@ class Row:
         use: for what.
         status: ``used``; ``skipped``: the job does without it; ``blocks``: it cannot run.
         columns: those of the table that are used.
-        num_rows: as PostgreSQL last estimated it; None: it did not.
+        num_rows: as PostgreSQL last estimated it; None: it did not, as for a view.
+        num_counted: rows that were counted where there is no estimate, up to `COUNTED_MAX`; None:
+            there is one, or they cannot be counted quickly.
         index: columns of an index with all that is read, which spares the rows; None: there is
             none, and the table is read as a whole.
     """
@@ -33,7 +37,13 @@ class Row:
     kind: str | None
     columns: tuple[str, ...]
     num_rows: int | None
+    num_counted: int | None
     index: tuple[str, ...] | None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether counting ended before the rows did."""
+        return self.num_counted == COUNTED_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,8 @@ class Diagnosis:
                     "kind": row.kind,
                     "columns": list(row.columns),
                     "num_rows_estimated": row.num_rows,
+                    "num_rows_counted": row.num_counted,
+                    "has_more_rows": row.has_more,
                     "index": None if row.index is None else list(row.index),
                 }
                 for row in self.rows
@@ -70,9 +82,15 @@ class Diagnosis:
 
 
 def diagnose(connection: Connection, sources: Sources) -> Diagnosis:
-    """Look at the tables without reading a row of them, and without changing anything."""
+    """Look at the tables, and change nothing; rows are read only to count some of them."""
     with connection.transaction(force_rollback=True):
         seen = survey(connection, sources)
+        findings = [*(one for _, one in seen.activities), seen.goals, seen.ability, seen.result]
+        counted = {
+            one.table: count_up_to(connection, one.table, COUNTED_MAX)
+            for one in findings
+            if one.found is not None and one.found.is_readable and _lacks_estimate(one.found)
+        }
     rows = [
         _row(seen, source.name, "activity", finding, source.columns)
         for source, finding in seen.activities
@@ -86,6 +104,7 @@ def diagnose(connection: Connection, sources: Sources) -> Diagnosis:
         _row(seen, "ability", "P", seen.ability, (*ability.columns, *seen.ability_moments)),
         _row(seen, "weekly_kpi", "result", seen.result, ("user_id", "week_start", "kpis")),
     ]
+    rows = [replace(row, num_counted=counted.get(row.table)) for row in rows]
     return Diagnosis(tuple(rows), seen.blockers, seen.skipped, tuple(_advice(rows)))
 
 
@@ -107,8 +126,17 @@ def _row(seen: Survey, part: str, use: str, finding: Finding, columns: tuple[str
         None if table is None else table.kind,
         columns if has_all else (),
         None if table is None else table.num_rows,
+        None,
         index,
     )
+
+
+def _lacks_estimate(table: Table) -> bool:
+    """Whether nobody has looked yet how large it is; what a view costs to read nobody knows.
+
+    A table that was empty when somebody looked may have rows since.
+    """
+    return not table.num_rows and table.kind == "table"
 
 
 #: Below this a table is read faster than anybody notices.
