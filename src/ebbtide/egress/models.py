@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from types import MappingProxyType
@@ -34,6 +35,7 @@ CONNECT_S = 5.0
 HEAD_MAX_BYTES = 64 * 1024  # of an answer; honest ones have two
 IDLE_S = 15.0  # providers close idle connections after 20 s and more; ours must be earlier
 IDLE_MAX = 64  # connections kept open to one upstream
+_DRAIN_S = 0.05
 _BUFFER_BYTES = 256 * 1024  # read ahead of a slow reader
 
 
@@ -82,10 +84,25 @@ class Exchange:
             ModelCallFailed: it did not come whole.
         """
         try:
-            while (chunk := await self._line.next_chunk()) is not None:
+            while (chunk := await self.next_chunk()) is not None:
                 yield chunk
         finally:
             self.close()
+
+    async def next_chunk(self) -> bytes | None:
+        """The next piece of the text; None at its end. Close it afterwards.
+
+        Raises:
+            ModelCallFailed: it did not come whole.
+        """
+        return await self._line.next_chunk()
+
+    async def drain(self) -> None:
+        """Read the little that may follow an answer that says of itself that it is over."""
+        with suppress(TimeoutError, ModelCallFailed):
+            async with asyncio.timeout(_DRAIN_S):
+                while await self._line.next_chunk() is not None:
+                    pass
 
     async def read(self) -> bytes:
         """The whole text.
