@@ -5,13 +5,13 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from api_server import NOON, Answer, Server, event, open_server
 from pydantic import BaseModel
 
+from api.api_server import NOON, Answer, Server, open_server
+from api.whole_company import DAY, settle
 from ebbtide.api.models.incidents import AttributionList, Heatmap, PatternList, RegressionList
 from ebbtide.api.models.infra import InfraShown
 from ebbtide.api.models.product import CohortTriangle, FeatureList, FunnelShown
@@ -24,7 +24,6 @@ from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import format_instant
 from ebbtide.store.state.tables import METADATA
 
-DAY = timedelta(days=1)
 NUMBERS = load_catalog().numbers
 #: Answer -> (path, model).
 ANSWERS: dict[str, tuple[str, type[BaseModel]]] = {
@@ -44,53 +43,10 @@ ANSWERS: dict[str, tuple[str, type[BaseModel]]] = {
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Two customers, one of whom pays; nobody writes to it."""
+    """Something of everything; nobody writes to it."""
     for server in open_server(tmp_path_factory.mktemp("explain")):
-        sent = [
-            happened("SUBSCRIPTION_STARTED", 40, metadata={"plan": "team", "price_usd": 300}),
-            happened("SUBSCRIPTION_STARTED", 50, "gone", metadata={"plan": "x", "price_usd": 10}),
-            happened("SUBSCRIPTION_CANCELLED", 5, "gone", metadata={"reason": "too_expensive"}),
-            *(happened("LLM_CALL_MADE", day, cost_usd=0.25) for day in (0.1, 0.2, 3)),
-            happened("LLM_CALL_FAILED", 0.1),
-            happened("LLM_CALL_FAILED", 0.3, "=1+1"),
-            *(happened("API_CALL_RECEIVED", day, latency_ms=90) for day in (0.001, 0.02, 9)),
-            *(happened("EXPORT_GENERATED", day) for day in (0.1, 0.2, 1.1, 1.2, 1.3, 7.1)),
-            *(incident(day, model="gpt-4o", policy_id="PII") for day in (0.1, 0.2)),
-            incident(0.3, model="gpt-4o"),
-            incident(0.4, policy_id="PII", policy_version="v2", severity=4),
-            *(happened("INCIDENT_VIEWED", day) for day in (0.1, 33)),
-            happened("POLICY_BLOCKED", 0.5, metadata={"policy_id": "PII"}),
-            happened(
-                "INFRA_LIMIT_HIT",
-                0.1,
-                "platform",
-                metadata={"resource": "redis_memory", "current": 9, "limit": 10},
-            ),
-            *(
-                happened(
-                    "POLICY_EVALUATED",
-                    day,
-                    metadata={"policy_id": "PII", "policy_version": version},
-                )
-                for version, days in (("v1", (6, 5.5, 5)), ("v2", (0.6, 0.5, 0.4)))
-                for day in days
-            ),
-        ]
-        answer = server.admin.send(*sent)
-        assert set(answer.results) == {"stored"}, answer.reasons
-        for job in ("compute-stickiness", "detect-silent-churn", "evaluate-playbooks"):
-            assert server.admin.post(f"/ops/jobs/{job}", b"").status == 200
+        settle(server)
         yield server
-
-
-def happened(event_type: str, days_ago: float, tenant: str = "acme", **more: Any) -> dict[str, Any]:
-    """An event so many days before noon of Thursday, 12 March 2026."""
-    at = format_instant(NOON - days_ago * DAY)
-    return event(event_type=event_type, tenant_id=tenant, timestamp=at, **more)
-
-
-def incident(days_ago: float, severity: int = 2, **metadata: str) -> dict[str, Any]:
-    return happened("INCIDENT_CREATED", days_ago, severity=severity, metadata=metadata)
 
 
 def explain(server: Server, number: str, *of: str, **params: Any) -> Answer:

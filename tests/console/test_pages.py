@@ -11,8 +11,8 @@ from console_browser import Browser, Page
 from console_company import HOSTILE, LIVELY, SILENT
 
 from api.api_server import Server
-from ebbtide.console.pages.customer import harmless
 from ebbtide.console.screens import SCREENS
+from ebbtide.console.spreadsheet import harmless
 from ebbtide.domain.ids import to_uuid_text
 
 UUID = to_uuid_text(LIVELY)
@@ -183,7 +183,7 @@ def test_the_timeline_is_a_table_for_spreadsheets(founder: Browser, server: Serv
         assert sum(int(row[place]) for row in rows[1:]) == sum(day["num"] for day in line["days"])
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "\uff1d1", "\uff0b1"])
 def test_no_cell_is_a_formula(cell: str) -> None:
     assert harmless(cell) == "'" + cell
     assert harmless("login") == "login"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -40,7 +40,7 @@ class Api:
         path: str,
         key: str,
         client: tuple[str, int] | None,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | Sequence[str]] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Answer:
         """One question.
@@ -70,7 +70,7 @@ class Api:
             "path": unquote(path),
             "raw_path": path.encode("ascii"),
             "root_path": "",
-            "query_string": urlencode(params or {}).encode(),
+            "query_string": urlencode(params or {}, doseq=True).encode(),
             "headers": headers,
             "client": client,
             "server": None,

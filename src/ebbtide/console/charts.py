@@ -71,3 +71,55 @@ def weeks(days: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
         if on.weekday() == 0:
             found.append((round((number + 0.5) / len(days) * 600, 2), f"{on.day} {on:%b}"))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Lying:
+    """A bar that lies to one side of nothing; places in percent of the width."""
+
+    x: float
+    width: float
+    zero: float
+    is_below: bool
+
+
+def lying(values: Sequence[float | None]) -> list[Lying | None]:
+    """A bar for each amount, on one scale; None where it is not known."""
+    known = [value for value in values if value is not None]
+    low, high = min([0.0, *known]), max([0.0, *known])
+    length = (high - low) or 1.0
+    zero = round(-low / length * 100, 2)
+
+    def bar(value: float) -> Lying:
+        width = round(max(0.4, abs(value) / length * 100), 2)
+        return Lying(round(zero - width, 2) if value < 0 else zero, width, zero, value < 0)
+
+    return [None if value is None else bar(value) for value in values]
+
+
+HORIZON_DAYS = 90  # of the band of days: what lies farther away calls for nothing yet
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """When a limit is reached, on an axis of so many days; places in percent of the width."""
+
+    x: float
+    width: float
+    middle: float | None  # None: no day is expected, or it lies beyond the axis
+    is_cut: bool  # it goes on beyond the axis
+
+
+def band(low: float | None, middle: float | None, high: float | None) -> Band | None:
+    """The band from the early end to the late one; None when it lies beyond the axis."""
+    if low is None or low > HORIZON_DAYS:
+        return None
+    begins = low / HORIZON_DAYS * 100
+    ends = 100.0 if high is None else min(100.0, high / HORIZON_DAYS * 100)
+    is_seen = middle is not None and middle <= HORIZON_DAYS
+    return Band(
+        round(begins, 2),
+        round(max(1.0, ends - begins), 2),
+        round(middle / HORIZON_DAYS * 100, 2) if middle is not None and is_seen else None,
+        high is None or high > HORIZON_DAYS,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,14 @@ def shown(value: Any) -> str:
     return moment(value) if _is_moment(value) else plain(value)
 
 
+def row_name(of: str | Sequence[str | None] | None) -> str | None:
+    """What names the row of a number, as an address holds it; what is not said is empty."""
+    if of is None:
+        return None
+    fields = [of] if isinstance(of, str) else [field or "" for field in of]
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
 def compact(metadata: dict[str, Any]) -> str:
     """Metadata of an event as one line of JSON."""
     return json.dumps(metadata, ensure_ascii=False, separators=(", ", ": "))
@@ -168,6 +177,7 @@ def make_environment() -> Environment:
         mail,
         shown,
         compact,
+        row_name,
     ):
         environment.filters[one.__name__] = one
     return environment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -63,12 +63,12 @@ class Visit:
     session: Session
     moment: Moment
 
-    async def get(self, path: str, **params: str | None) -> Answer:
-        """Ask the API, for the moment of this page."""
+    async def get(self, path: str, **params: str | Sequence[str] | None) -> Answer:
+        """Ask the API, for the moment of this page; what is empty is not said."""
         said = {name: text for name, text in params.items() if text}
         return await self._ask("GET", path, said | self.moment.params)
 
-    async def get_present(self, path: str, **params: str) -> Answer:
+    async def get_present(self, path: str, **params: str | Sequence[str]) -> Answer:
         """Ask the API what has no past, such as its jobs."""
         return await self._ask("GET", path, params)
 
@@ -91,7 +91,7 @@ class Visit:
         self,
         method: str,
         path: str,
-        params: Mapping[str, str] | None,
+        params: Mapping[str, str | Sequence[str]] | None,
         body: Mapping[str, Any] | None = None,
     ) -> Answer:
         client = self.request.client

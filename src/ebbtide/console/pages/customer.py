@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from starlette.responses import Response
 
 from ebbtide.console import charts
 from ebbtide.console.ask import Answer
+from ebbtide.console.spreadsheet import csv_response
 from ebbtide.console.visit import Visit
 from ebbtide.domain.ids import to_uuid_text
 
+LOOKS = "investigations"  # the row of all views, replays and exports
 NUM_MAIN = 6  # rows of the timeline that are open; the API puts those that tell most first
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a cell that starts so
 
 
 async def page(visit: Visit) -> Response:
@@ -29,6 +27,9 @@ async def page(visit: Visit) -> Response:
         one=one,
         rows=[(line, charts.bars(line["days"])) for line in one["timeline"]],
         days=days,
+        looks=charts.bars(
+            next((line["days"] for line in one["timeline"] if line["name"] == LOOKS), [])
+        ),
         marks=charts.marks(days, one["changes"]),
         weeks=charts.weeks(days),
         num_main=NUM_MAIN,
@@ -43,21 +44,14 @@ async def timeline_csv(visit: Visit) -> Response:
     if not found.is_ok:
         return visit.trouble("customers", found)
     lines = found.data["timeline"]
-    text = io.StringIO(newline="")
-    table = csv.writer(text)
-    table.writerow(["date", *[harmless(line["name"]) for line in lines]])
-    for together in zip(*[line["days"] for line in lines], strict=True):
-        table.writerow([together[0]["date"], *[day["num"] for day in together]])
-    return Response(
-        text.getvalue(),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="timeline.csv"'},
+    return csv_response(
+        "timeline",
+        ["date", *[line["name"] for line in lines]],
+        (
+            [together[0]["date"], *[day["num"] for day in together]]
+            for together in zip(*[line["days"] for line in lines], strict=True)
+        ),
     )
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return "'" + cell if cell.startswith(_FORMULA) else cell
 
 
 async def _profile(visit: Visit) -> Answer:

@@ -6,6 +6,7 @@ import asyncio
 
 from starlette.responses import Response
 
+from ebbtide.console.pages import tables
 from ebbtide.console.visit import Visit
 
 #: Lengths of the window, in hours, as the page offers them.
@@ -37,4 +38,8 @@ async def page(visit: Visit) -> Response:
         patterns=patterns.data["patterns"],
         windows=WINDOWS,
         hours=hours,
+        views={
+            "causes": tables.view("causes", causes.data),
+            "policies": tables.view("policies", heat.data),
+        },
     )

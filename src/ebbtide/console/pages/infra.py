@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from ebbtide.console import charts
 from ebbtide.console.visit import Visit
 
 
@@ -12,4 +13,13 @@ async def page(visit: Visit) -> Response:
     found = await visit.get("/ops/infra")
     if not found.is_ok:
         return visit.trouble("infra", found)
-    return visit.page("infra", "infra.html", found=found.data)
+    return visit.page(
+        "infra",
+        "infra.html",
+        found=found.data,
+        bands=[
+            charts.band(one["days_low"], one["days_to_limit"], one["days_high"])
+            for one in found.data["resources"]
+        ],
+        horizon=charts.HORIZON_DAYS,
+    )

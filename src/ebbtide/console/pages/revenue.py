@@ -6,6 +6,7 @@ import asyncio
 
 from starlette.responses import Response
 
+from ebbtide.console import charts
 from ebbtide.console.visit import Visit
 
 LIMIT = "30"
@@ -22,5 +23,10 @@ async def page(visit: Visit) -> Response:
         if not answer.is_ok:
             return visit.trouble("revenue", answer)
     return visit.page(
-        "revenue", "revenue.html", whole=whole.data, tenants=tenants.data, is_first=not cursor
+        "revenue",
+        "revenue.html",
+        whole=whole.data,
+        tenants=tenants.data,
+        bars=charts.lying([one["margin_usd"] for one in tenants.data["items"]]),
+        is_first=not cursor,
     )
