@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """Recognises a definite claim about something that the given context does not know.
 
 The context names fields; one that is null, empty or missing is not known. A sentence of the
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from ebbtide.catalog.phrases import load_words
 from ebbtide.domain.call import Call
 from ebbtide.domain.policy import Finding, Stage
 from ebbtide.guard.detectors.detector import Options, Seen, text_of
@@ -21,113 +21,45 @@ from ebbtide.guard.detectors.detector import Options, Seen, text_of
 FIELDS_MAX = 200
 DEPTH_MAX = 4
 
-#: Words of a field's name that say what sort of value it is, and not what it is about.
-_GENERIC = frozenset(
-    "is has are was can status state id ids type kind name value flag at on of the to for in by "
-    "info data details detail current number num count enabled active customer user my your new "
-    "field usd eur percent pct code text note notes list date time day days".split()
-)
-#: Other words for the same; the stem of the field's word on the left.
-_SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "renew": ("renew", "roll over", "rolls over"),
-    "renewal": ("renew", "roll over", "rolls over"),
-    "end": ("end", "expir", "until", "terminat", "run out", "runs out"),
-    "expiry": ("expir", "end", "valid until", "run out", "runs out"),
-    "expiration": ("expir", "end", "valid until", "run out", "runs out"),
-    "expires": ("expir", "end", "valid until", "run out", "runs out"),
-    "start": ("start", "begin", "began", "since"),
-    "price": ("price", "cost", "$", "€", "£", "charge", "per month", "per year", "a month"),
-    "cost": ("cost", "price", "$", "€", "£", "charge"),
-    "fee": ("fee", "charge", "cost"),
-    "amount": ("amount", "total", "$", "€", "£"),
-    "balance": ("balance", "owe", "outstanding"),
-    "delivery": ("deliver", "arriv", "ship"),
-    "shipping": ("ship", "deliver", "arriv"),
-    "shipped": ("ship", "sent out", "dispatch", "on its way"),
-    "refund": ("refund", "money back", "reimburs"),
-    "cancellation": ("cancel", "terminat"),
-    "cancel": ("cancel", "terminat"),
-    "notice": ("notice",),
-    "warranty": ("warrant", "guarantee"),
-    "stock": ("stock", "available", "availability"),
-    "available": ("available", "in stock", "availability"),
-    "discount": ("discount", "% off", "percent off", "reduc"),
-    "plan": ("plan", "tier", "subscription"),
-    "trial": ("trial",),
-    "payment": ("payment", "paid", "pay"),
-    "paid": ("paid", "payment", "pay"),
-    "invoice": ("invoice", "bill"),
-    "address": ("address", "live at", "lives at"),
-    "email": ("email", "e-mail", "mail address"),
-    "phone": ("phone", "telephone"),
-    "limit": ("limit", "cap", "quota", "maximum", "up to"),
-    "quota": ("quota", "limit"),
-    "coverage": ("cover",),
-    "covered": ("cover",),
-    "eligible": ("eligib", "qualif", "entitled"),
-    "eligibility": ("eligib", "qualif", "entitled"),
-    "verified": ("verif",),
-    "owner": ("owner", "owned", "own", "belongs"),
-    "region": ("region", "hosted", "located", "stored"),
-    "location": ("located", "location", "based"),
-    "sla": ("sla", "uptime", "service level"),
-    "uptime": ("uptime", "availability"),
-    "opening": ("open",),
-    "hours": ("open", "hours"),
-}
-
-_HEDGE = re.compile(
-    r"\b(?:(?:do(?:es)? not|don't|doesn't|can(?:not|'t| not)|could(?:n't| not)|wasn't able|"
-    r"am not able|'m not able|am unable|'m unable|unable|not able|was unable) (?:\w+ly )?"
-    r"(?:to )?(?:currently )?(?:have|know|see|find|confirm|tell|say|determine|verify|access|look up|check|"
-    r"provide|answer|locate|show|specify|state|include|contain|mention|indicate|list|give|share|retrieve|"
-    r"establish|be certain|be sure)"
-    r"|no (?:information|data|details?|record|indication|mention|entry|confirmed|specific)"
-    r"|not (?:sure|certain|clear|available|specified|known|provided|listed|recorded|stated|given|shown|"
-    r"included|documented|confirmed|in (?:the|my|your))"
-    r"|(?:isn't|aren't|wasn't) (?:sure|certain|clear|available|specified|known|provided|listed|recorded|"
-    r"stated|given|shown|included|documented|confirmed|in (?:the|my|your))"
-    r"|unknown|unclear|uncertain|unspecified|undetermined|missing|blank|left empty"
-    r"|may|might|could|would|should|perhaps|maybe|possibly|probably|likely|presumably|apparently"
-    r"|seems?|appears?|i think|i believe|i assume|i guess|as far as i|not that i"
-    r"|typically|usually|generally|normally|often|sometimes|in most cases|in general|depends?|depending"
-    r"|if|whether|unless|in case|assuming|once (?:i|we|you)|as soon as (?:i|we|you)"
-    r"|let me (?:check|look|find|confirm|verify)|i(?:'ll| will| would) (?:need to |have to )?(?:check|look|"
-    r"find out|confirm|verify|ask)|need(?:s)? to be (?:confirmed|verified|checked)"
-    r"|please (?:check|contact|confirm|verify|refer|provide|see|ask|share|send|let|consult|reach|review|log)"
-    r"|i(?:'d| would) (?:recommend|suggest|advise)|i (?:recommend|suggest|advise)|we (?:recommend|suggest)"
-    r"|to be (?:announced|determined|confirmed)|tbd|tba|n/a|lacks?|lacking|without (?:access|that|this|more))\b"
-)
-_ASSERTS = re.compile(
-    r"\b(?:is|are|was|were|will|has|have|had|does|do|did|be|been|renews?|renewed|ends?|ended|expires?|"
-    r"expired|costs?|includes?|included|covers?|covered|allows?|starts?|started|begins?|runs?|ships?|shipped|"
-    r"arrives?|arrived|gets?|receives?|received|qualif(?:y|ies)|applies|applied|comes?|came|belongs?|offers?|"
-    r"provides?|supports?|paid|owes?|set to|processed|approved|issued|sent|cancel(?:s|led|ed)?|remains?|"
-    r"stays?|lasts?|needs?|requires?|can|cannot|can't|yes|no|it's|that's|you're|isn't|aren't|doesn't|won't|"
-    r"hosted|stored|located|opens?|closes?|rolls?|charges?|charged|pays?|entitled|yours?)\b|[$€£%]|[0-9]|:"
-)
-_IMPERATIVE = re.compile(
-    r"^(?:to |you can |simply |just |go to|open |click|select|choose|visit|log in|sign in|navigate|turn |"
-    r"switch |enter |follow |contact |check |see |please |let me|i can (?:help|check|look)|feel free|here(?:'s| is) how)"
-)
-_YES_NO = re.compile(
-    r"^(?:yes|yeah|yep|no|nope|correct|absolutely|certainly|definitely|of course|indeed|sure|right|exactly|that's right|you are|you do|you have|it is|it does|it will|it was|it has)\b"
-)
-_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]{0,2}\s+|\n+|;\s+")
+_WORDS = load_words("content_accuracy")
+_GENERIC = _WORDS.lists["generic"]
+_HEDGE = _WORDS.patterns["hedges"]
+_ASSERTS = _WORDS.patterns["assertions"]
+_INSTRUCTION = _WORDS.patterns["instructions"]
+_ANSWER = _WORDS.patterns["answers"]
+_VALUE = re.compile(r"[$€£%:0-9]")
+_END = re.compile(r"[.!?;\n](?:[\"')\]]{0,2}\s+|(?<=\n))")
+_AROUND = ' \t\n\r*_>#-•;"()'
 _BUT = re.compile(r",? (?:but|however|though|although)[, ]")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_WORD = re.compile(r"[^a-zA-Z0-9]+")
+_BETWEEN = re.compile(r"[^a-zA-Z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word and what else is said for it."""
+
+    ways: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+    def is_in(self, text: str) -> bool:
+        # Looking for the bare letters first is ten times faster.
+        return any(way in text for way in self.ways) and self.pattern.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class _Topic:
-    """What a field is about: every group has to be met by one of its words."""
+    """What a field is about: each of its words has to be there."""
 
     field: str
-    patterns: tuple[re.Pattern[str], ...]
+    words: tuple[_Word, ...]
 
     def is_in(self, text: str) -> bool:
-        return all(pattern.search(text) for pattern in self.patterns)
+        return all(word.is_in(text) for word in self.words)
+
+    def is_asked_in(self, text: str) -> bool:
+        """Whether its last word is there, as in "which gate" for flight_gate."""
+        return self.words[-1].is_in(text)
 
 
 class ContentAccuracy:
@@ -168,57 +100,61 @@ def _claims(text: str, topics: Sequence[_Topic], question: str) -> Iterator[Find
     if len(lowered) != len(text):  # a letter that grew: places would be wrong
         lowered = text
     asked = [topic for topic in topics if topic.is_in(question)]
-    in_text = [topic for topic in topics if topic.is_in(lowered)]
-    if not asked and not in_text:
-        return
-    told: set[str] = set()
-    is_first = True
-    for start, sentence in _sentences(lowered):
-        if not _is_claim(sentence):
-            is_first = False
+    # In an answer the last word is enough where the question said it too.
+    left = {
+        topic.field: topic.is_asked_in if topic.is_asked_in(question) else topic.is_in
+        for topic in topics
+    }
+    left = {field: meets for field, meets in left.items() if meets(lowered)}
+    first = True
+    for at, sentence in _sentences(lowered):
+        if not left and not (first and asked):
+            return
+        if not first and not any(meets(sentence) for meets in left.values()):
             continue
-        for topic in in_text:
-            if topic.field not in told and topic.is_in(sentence):
-                told.add(topic.field)
-                yield _finding(topic, start, sentence)
-        if is_first and not told and _YES_NO.match(sentence):
-            for topic in asked:
-                told.add(topic.field)
-                yield _finding(topic, start, sentence)
-        is_first = False
+        for start, part in _parts(sentence, at):
+            met = [field for field, meets in left.items() if meets(part)]
+            if first and not met and _ANSWER.match(part):
+                met = [topic.field for topic in asked]
+            first = False
+            if met and _is_claim(part):
+                for field in met:
+                    left.pop(field, None)
+                    yield _finding(field, start, part)
 
 
-def _finding(topic: _Topic, start: int, sentence: str) -> Finding:
-    text = f"a definite claim about {topic.field}, which the context does not know"
+def _finding(field: str, start: int, sentence: str) -> Finding:
+    text = f"a definite claim about {field}, which the context does not know"
     return Finding("unsupported_claim", text, start, start + len(sentence))
 
 
 def _is_claim(sentence: str) -> bool:
     return (
         not sentence.endswith("?")
-        and _IMPERATIVE.match(sentence) is None
+        and _INSTRUCTION.match(sentence) is None
         and _HEDGE.search(sentence) is None
-        and _ASSERTS.search(sentence) is not None
+        and (_VALUE.search(sentence) is not None or _ASSERTS.search(sentence) is not None)
     )
 
 
 def _sentences(text: str) -> Iterator[tuple[int, str]]:
     at = 0
-    for match in (*_SENTENCE.finditer(text), None):
-        end = len(text) if match is None else match.start()
-        for start, part in _parts(text[at:end], at):
-            stripped = part.strip(" \t*_>#-•")
-            if stripped:
-                yield start + part.index(stripped), stripped
-        at = end if match is None else match.end()
+    for match in _END.finditer(text):
+        yield at, text[at : match.end()]
+        at = match.end()
+    if at < len(text):
+        yield at, text[at:]
 
 
 def _parts(sentence: str, at: int) -> Iterator[tuple[int, str]]:
+    """The sides of a "but", without blanks and marks around them."""
     begin = 0
-    for match in _BUT.finditer(sentence):
-        yield at + begin, sentence[begin : match.start()]
-        begin = match.end()
-    yield at + begin, sentence[begin:]
+    for match in (*_BUT.finditer(sentence), None):
+        end = len(sentence) if match is None else match.start()
+        part = sentence[begin:end].strip(_AROUND)
+        if part:
+            yield at + sentence.index(part, begin), part
+        begin = end if match is None else match.end()
 
 
 def _question(call: Call) -> str:
@@ -255,19 +191,19 @@ def _walk(
 @lru_cache(maxsize=10_000)
 def topic_of(field: str) -> _Topic | None:
     """What a field is about; None when its name says nothing that a sentence could repeat."""
-    words = [word.lower() for word in _WORD.split(_CAMEL.sub("_", field[:100])) if word]
+    words = [word.lower() for word in _BETWEEN.split(_CAMEL.sub("_", field[:100])) if word]
     telling = [word for word in words if word not in _GENERIC and len(word) > 1] or [
         word for word in words if len(word) > 3
     ]
     if not telling:
         return None
-    return _Topic(field, tuple(_pattern(word) for word in telling[:4]))
+    return _Topic(field, tuple(_word(word) for word in telling[:4]))
 
 
-def _pattern(word: str) -> re.Pattern[str]:
+def _word(word: str) -> _Word:
     stem = word if len(word) < 5 else re.sub(r"(?:ation|ing|ed|es|s|al|y|e)$", "", word)
-    ways = _SYNONYMS.get(word) or _SYNONYMS.get(stem) or (stem,)
+    ways = _WORDS.other_words.get(word) or _WORDS.other_words.get(stem) or (stem,)
     alternatives = "|".join(
         (r"(?<![a-z])" if way[0].isalpha() else "") + re.escape(way) for way in ways
     )
-    return re.compile(alternatives)
+    return _Word(ways, re.compile(alternatives))

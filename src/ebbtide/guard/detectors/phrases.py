@@ -1,14 +1,10 @@
-"""Finds phrases in a text: a quick look for their rarest word first, then a pattern.
-
-Patterns go at most a few words beyond their trigger and have bounded repeats only, so that no
-text takes long.
-"""
+"""Finds phrases in a text: a quick look for their rarest word first, then a pattern."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from ebbtide.catalog.phrases import Phrase
 
 #: Characters that a reader does not see; put between letters they hide a word from a search.
 _UNSEEN = dict.fromkeys(
@@ -19,41 +15,38 @@ _FULL_WIDTH = {number: chr(number - 0xFEE0) for number in range(0xFF01, 0xFF5F)}
 _TO_PLAIN = {**_UNSEEN, **_PLAIN, **_FULL_WIDTH}
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """One thing that can be said in several ways.
-
-    Attributes:
-        kind: what is found, one word.
-        text: the same for a person.
-        triggers: small letters; one of them is in every text that matches.
-        pattern: looked for in small letters.
-    """
-
-    kind: str
-    text: str
-    triggers: tuple[str, ...]
-    pattern: re.Pattern[str]
-
-
-def phrase(kind: str, text: str, triggers: str, pattern: str) -> Phrase:
-    """Make one; ``triggers`` are separated by bars, blanks of the pattern match any white space."""
-    spaced = pattern.replace(" ", r"\s{1,3}")
-    return Phrase(kind, text, tuple(triggers.split("|")), re.compile(spaced))
+#: Characters around a trigger that are looked at; no phrase is longer.
+_AROUND = 200
 
 
 def plain(text: str) -> str:
     """A text as its reader takes it, in small letters; its length may differ from the original."""
     lowered = text.lower()
-    return lowered if lowered.isascii() else lowered.translate(_TO_PLAIN)
+    if not lowered.isascii():
+        lowered = lowered.translate(_TO_PLAIN).lower()
+    return f" {lowered} "  # so that a trigger may begin or end with a blank
 
 
 def find(phrases: Sequence[Phrase], text: str) -> Iterator[Phrase]:
-    """Those that a text holds, each once.
+    """Those that a text holds.
 
     Args:
         text: as :func:`plain` gives it.
     """
     for one in phrases:
-        if any(word in text for word in one.triggers) and one.pattern.search(text):
-            yield one
+        for start, end in _windows(text, one.triggers):
+            if one.pattern.search(text, start, end):
+                yield one
+                break
+
+
+def _windows(text: str, triggers: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where to look, each place once: around the triggers."""
+    for word in triggers:
+        done = 0
+        at = text.find(word)
+        while at >= 0:
+            end = at + len(word) + _AROUND
+            yield max(0, at - _AROUND, done - _AROUND), end
+            done = end
+            at = text.find(word, max(at + len(word), end - _AROUND))
