@@ -50,6 +50,9 @@ INVENTORY: dict[tuple[str, str], Entry] = {
     ("POST", "/v1/gauges"): Entry(
         INGEST, "/v1/gauges", {"gauges": [{"resource": "sse_connections", "used": 1}]}
     ),
+    # Whoever has a certificate's id may ask about it; nothing of its contents is told.
+    ("GET", "/verify/{certificate_id}"): Entry(OPEN, "/verify/cert_0"),
+    ("GET", "/.well-known/ebbtide-keys.json"): Entry(OPEN, "/.well-known/ebbtide-keys.json"),
     ("POST", "/v1/changes"): Entry(INGEST, "/v1/changes", {"kind": "deploy"}),
     ("GET", "/v1/imports"): Entry(ADMIN, "/v1/imports"),
     ("GET", "/v1/imports/{key}"): Entry(ADMIN, "/v1/imports/some-key"),
@@ -105,6 +108,15 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ),
             ("DELETE", "/channels/{channel_id}"): Entry(ADMIN, "/channels/nobody"),
             ("POST", "/channels/{channel_id}/test"): Entry(ADMIN, "/channels/nobody/test"),
+            ("POST", "/exports"): Entry(ADMIN, "/exports", {"incident_id": "nothing"}),
+            ("GET", "/exports"): Entry(READ, "/exports"),
+            ("GET", "/exports/{export_id}"): Entry(READ, "/exports/nothing"),
+            ("GET", "/exports/{export_id}/file"): Entry(ADMIN, "/exports/nothing/file"),
+            ("POST", "/exports/{export_id}/abort"): Entry(ADMIN, "/exports/nothing/abort", {}),
+            ("POST", "/evidence-keys"): Entry(ADMIN, "/evidence-keys"),
+            ("POST", "/evidence-keys/{key_id}/revoke"): Entry(
+                ADMIN, "/evidence-keys/nothing/revoke"
+            ),
             ("GET", "/stickiness"): Entry(READ, "/stickiness"),
             ("GET", "/stickiness/tenants"): Entry(READ, "/stickiness/tenants?feature=exports"),
             ("GET", "/funnel"): Entry(READ, "/funnel"),

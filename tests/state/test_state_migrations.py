@@ -29,8 +29,11 @@ from ebbtide.store.state.tables import (
     ALERT_STATES,
     ALERT_THRESHOLDS,
     BLOCK_JUDGEMENTS,
+    CERTIFICATES,
     CUSTOMER_SEGMENTS,
     ERASURES,
+    EVIDENCE_EXPORTS,
+    EVIDENCE_KEYS,
     FACTS_HEAD,
     FREEZES,
     INCIDENT_ATTRIBUTIONS,
@@ -100,6 +103,7 @@ TABLES_FROM = {
         "block_judgements",
         "policy_promotions",
     },
+    "0017": {"evidence_keys", "evidence_exports", "certificates"},
 }
 
 
@@ -187,6 +191,10 @@ def fill(store: StateStore, revision: str) -> None:
                 BLOCK_JUDGEMENTS,
                 POLICY_PROMOTIONS,
             ):
+                connection.execute(table.insert(), a_row_of(table))
+    if revision >= "0017":
+        with store._database.write() as connection:
+            for table in (EVIDENCE_KEYS, EVIDENCE_EXPORTS, CERTIFICATES):
                 connection.execute(table.insert(), a_row_of(table))
 
 

@@ -29,6 +29,7 @@ from ebbtide.api.routes import (
     customers,
     events,
     explain,
+    exports,
     health,
     incidents,
     infra,
@@ -122,11 +123,13 @@ def build_application(services: Services, *, is_simulated: bool = False) -> Appl
         infra,
         alerts,
         brief,
+        exports,
         explain,
     ):
         app.include_router(module.router)
         app.include_router(module.router, prefix="/api/v1")  # where the first callers look for it
     app.include_router(infra.gauges_router)
+    app.include_router(exports.public_router)
     app.router.routes.append(Route("/openapi.json", _openapi, methods=["GET"]))
     app.add_exception_handler(EbbtideError, problems.on_ebbtide_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)

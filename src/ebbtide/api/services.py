@@ -22,6 +22,8 @@ from ebbtide.ingest.release import Releaser
 from ebbtide.ingest.stripe import StripeEndpoint
 from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.runner import Runner
+from ebbtide.replay.evidence.exports import Exports
+from ebbtide.replay.evidence.visits import Visits
 from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.product import ProductReader
 from ebbtide.signals.pulse_memory import PulseMemory
@@ -56,6 +58,9 @@ class Services:
     mappings: Mappings
     models: ModelClient
     stripe: StripeEndpoint
+    exports: Exports
+    visits: Visits
+    keeps_visitor_addresses: bool
     authenticator: Authenticator
     clock: Callable[[], datetime]
     data_dir: Path

@@ -22,6 +22,7 @@ from ebbtide.catalog.loader import load_catalog
 from ebbtide.catalog.schedule import load_schedules
 from ebbtide.domain.errors import SettingsError
 from ebbtide.domain.keys import Scope
+from ebbtide.guard.recording import Vault
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader
 from ebbtide.ingest.directory import Directory
@@ -36,6 +37,9 @@ from ebbtide.jobs.job import Stores
 from ebbtide.jobs.registry import make_jobs
 from ebbtide.jobs.runner import Runner
 from ebbtide.jobs.scheduler import Scheduler
+from ebbtide.replay.evidence.exports import Exports
+from ebbtide.replay.evidence.keys import SigningKeys
+from ebbtide.replay.evidence.visits import Visits
 from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.product import ProductReader
 from ebbtide.signals.pulse_memory import PulseMemory
@@ -136,6 +140,17 @@ class House:
             stack.callback(self.sender.stop)
             models = make_models(settings)
             stack.callback(models.close)
+            exports = Exports(
+                state.certificates,
+                SigningKeys(
+                    state.certificates, settings.data_dir, settings.evidence_key_file, clock
+                ),
+                ingestor,
+                clock,
+                is_simulated=lambda: self.is_simulated,
+                vault=Vault(()),
+            )
+            stack.callback(exports.close)
             self.services = Services(
                 catalog=catalog,
                 events=events,
@@ -157,6 +172,9 @@ class House:
                 mappings=mappings,
                 models=models,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
+                exports=exports,
+                visits=Visits(),
+                keeps_visitor_addresses=settings.cert_source_ip == "on",
                 authenticator=authenticator,
                 clock=clock,
                 data_dir=settings.data_dir,

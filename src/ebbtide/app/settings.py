@@ -116,6 +116,16 @@ class Settings(BaseSettings):
     recording_key_file: Path | None = Field(
         None, description="File with that key; EBBTIDE_RECORDING_KEY wins."
     )
+    evidence_key_file: Path | None = Field(
+        None,
+        description="File with the Ed25519 key that signs evidence, in PEM. Default: one is made in"
+        " the data folder when it is first needed.",
+    )
+    cert_source_ip: Literal["on", "off"] = Field(
+        "off",
+        description="Whether CERT_VERIFIED holds the visitor's address, which is personal data: on "
+        "or off.",
+    )
     url: str | None = Field(
         None,
         description="Server that the command line talks to; default: the one on this folder.",

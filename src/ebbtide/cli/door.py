@@ -81,11 +81,19 @@ class Door:
         headers = {"Content-Type": content_type}
         return self._ask("POST", path, params=_given(params), content=content, headers=headers)
 
+    def fetch(self, path: str) -> bytes:
+        """A file, as it is."""
+        return self._answer("GET", path).content
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
     def _ask(self, method: str, path: str, **rest: Any) -> dict[str, Any]:
+        answer = self._answer(method, path, **rest)
+        return _body(answer, self.url)
+
+    def _answer(self, method: str, path: str, **rest: Any) -> httpx2.Response:
         try:
             answer = self._http.request(method, path, **rest)
         except httpx2.HTTPError as error:
@@ -93,16 +101,20 @@ class Door:
         if "x-ebbtide-simulated" in answer.headers and not self._has_warned:
             self._has_warned = True
             errors.print("Simulated data: no customer, event or number here is real.", style="dim")
-        body: dict[str, Any] = {}
-        if answer.headers.get("content-type", "").partition(";")[0].endswith("json"):
-            body = _object(answer, self.url)
         if answer.status_code >= 400:
+            body = _body(answer, self.url)
             title = body.get("title", f"the server answered {answer.status_code}")
             detail = body.get("detail")
             faults = "; ".join(f"{f['where']}: {f['why']}" for f in body.get("errors", []))
             text = ": ".join(part for part in (title, detail, faults) if part)
             raise CommandError(text, answer.status_code, body)
-        return body
+        return answer
+
+
+def _body(answer: httpx2.Response, url: str) -> dict[str, Any]:
+    """The JSON object of an answer; empty when it is of another kind."""
+    is_json = answer.headers.get("content-type", "").partition(";")[0].endswith("json")
+    return _object(answer, url) if is_json else {}
 
 
 def _object(answer: httpx2.Response, url: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ebbtide.cli.detect_inactivity import Tell, detect_inactivity_command
 from ebbtide.cli.door import Connect
 from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
+from ebbtide.cli.export import export_commands
 from ebbtide.cli.features import features_command
 from ebbtide.cli.funnel import funnel_command
 from ebbtide.cli.import_command import import_command
@@ -34,6 +35,7 @@ from ebbtide.cli.revenue import revenue_command
 from ebbtide.cli.simulate import simulate
 from ebbtide.cli.tenants import tenants_commands
 from ebbtide.cli.today import today_command
+from ebbtide.cli.verify import verify
 from ebbtide.cli.why import why_command
 from ebbtide.domain.errors import EbbtideError
 
@@ -88,9 +90,11 @@ def build_cli(
     app.command("revenue")(revenue_command(connect))
     app.command("backfill")(backfill_command(connect))
     app.command("simulate")(simulate)
+    app.command("verify")(verify)
     app.command("detect-inactivity")(detect_inactivity_command(tell))
     app.add_typer(alerts_commands(connect), name="alerts")
     app.add_typer(backtest_commands(), name="backtest")
+    app.add_typer(export_commands(connect), name="export")
     app.add_typer(interventions_commands(connect), name="interventions")
     app.add_typer(jobs_commands(connect), name="jobs")
     app.add_typer(keys_commands(connect), name="keys")

@@ -23,25 +23,15 @@ from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.keys import ApiKey
 from ebbtide.domain.nearest import did_you_mean
 from ebbtide.domain.time import format_instant
-from ebbtide.signals.attribution import Incident
+from ebbtide.signals.attribution import Attribution, Incident
 from ebbtide.signals.incident_reading import IncidentReader
 from ebbtide.signals.rounding import PCT_PLACES, to_float
-from ebbtide.store.events.incidents import find_incidents
-from ebbtide.store.events.reading import PAGE_MAX, EventFilter, read_events, to_json
+from ebbtide.store.events.incidents import events_of_call, find_incidents
+from ebbtide.store.events.reading import EventFilter, read_events, to_json
 from ebbtide.store.state.attributions import Correction
 
 HOURS, HOURS_MAX = 24, 31 * 24
 _DAY = timedelta(days=1)
-_CALL_BEFORE, _CALL_AFTER = timedelta(minutes=5), timedelta(minutes=1)
-_CALL_TYPES = frozenset(
-    {
-        "API_CALL_RECEIVED",
-        "LLM_CALL_MADE",
-        "LLM_CALL_FAILED",
-        "POLICY_EVALUATED",
-        "POLICY_BLOCKED",
-    }
-)
 _NUM_SIMILAR = _NUM_SAMPLES = 5
 
 router = APIRouter(tags=["incidents"], route_class=JsonRoute)
@@ -186,7 +176,7 @@ def list_incidents(
         known_at=known_at,
     )
     page = read_events(house.events, meant, cursor=cursor, limit=limit)
-    incidents = [_incident(event) for event in page.events]
+    incidents = [incident_of(event) for event in page.events]
     causes = _reader(house, until, known_at).attributions(incidents)
     return show.IncidentPage(
         items=[
@@ -213,7 +203,7 @@ def correct_attribution(
         hint = did_you_mean(body.attribution, ATTRIBUTIONS)
         raise Unprocessable(f"attribution is one of {', '.join(ATTRIBUTIONS)}{hint}")
     now = house.clock()
-    incident = _incident(_find(house, key, incident_id, tenant_id, now, None))
+    incident = incident_of(find_incident(house, key, incident_id, tenant_id, now, None))
     house.state.attributions.add(
         Correction(
             to_uuid_text(incident.tenant_id),
@@ -246,8 +236,8 @@ def get_incident(
         cells = None
         if key.tenant_id is None:
             cells = beside.submit(reader_.heatmap_cells, until - 30 * _DAY)
-        event = _find(house, key, incident_id, tenant_id, until, known_at)
-        incident = _incident(event)
+        event = find_incident(house, key, incident_id, tenant_id, until, known_at)
+        incident = incident_of(event)
         recent = reader_.incidents(until - 30 * _DAY, [incident.tenant_id])
         like = [one for one in recent if _is_like(one, incident)]
         causes = reader_.attributions([incident, *like[: -_NUM_SIMILAR - 1 : -1]])
@@ -256,7 +246,7 @@ def get_incident(
             same = (incident.model, incident.policy_id, incident.policy_version)
             num_of_all = sum(num for cell, num in cells.result() if cell == same)
             num_alike = max(len(like), num_of_all - 1)
-    call = _call_of(house, event, incident, until, known_at)
+    call = events_of_call(house.events, event, until, known_at)
     costs = [one.cost_usd for one in call if one.cost_usd is not None]
     return show.IncidentStory(
         incident=show.incident_shown(incident, causes[incident.tenant_id, incident.event_uuid]),
@@ -272,6 +262,12 @@ def get_incident(
     )
 
 
+def cause_of(house: Services, incident: Incident, as_of: datetime) -> Attribution:
+    """The cause of one incident, as people and rules see it."""
+    (cause,) = _reader(house, as_of, None).attributions([incident]).values()
+    return cause
+
+
 def _is_like(one: Incident, incident: Incident) -> bool:
     return one.event_uuid != incident.event_uuid and (
         one.model,
@@ -280,29 +276,7 @@ def _is_like(one: Incident, incident: Incident) -> bool:
     ) == (incident.model, incident.policy_id, incident.policy_version)
 
 
-def _call_of(
-    house: Services, event: Event, incident: Incident, until: datetime, known_at: datetime | None
-) -> list[Event]:
-    """The events of an incident's call, oldest first; empty when it names none."""
-    call_id = incident.metadata.get("call_id")
-    if not isinstance(call_id, str):
-        return []
-    meant = EventFilter(
-        event.tenant_id,
-        event_types=_CALL_TYPES,
-        since=event.timestamp - _CALL_BEFORE,
-        as_of=min(until, event.timestamp + _CALL_AFTER),
-        known_at=known_at,
-    )
-    near = read_events(house.events, meant, limit=PAGE_MAX).events
-    return [
-        one
-        for one in reversed(near)
-        if one.entity_id == call_id or json.loads(one.metadata_json).get("call_id") == call_id
-    ]
-
-
-def _find(
+def find_incident(
     house: Services,
     key: ApiKey,
     incident_id: str,
@@ -310,6 +284,12 @@ def _find(
     as_of: datetime,
     known_at: datetime | None,
 ) -> Event:
+    """The newest incident of this id that the key may see.
+
+    Raises:
+        NotFound: there is none.
+        Unprocessable: several tenants have one.
+    """
     found = [
         event
         for event in find_incidents(house.events, incident_id, as_of, known_at)
@@ -323,7 +303,8 @@ def _find(
     return found[0]
 
 
-def _incident(event: Event) -> Incident:
+def incident_of(event: Event) -> Incident:
+    """An incident from its event."""
     return Incident(
         tenant_id=event.tenant_id,
         at=event.timestamp,

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from ebbtide.domain.event import Event
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore
+from ebbtide.store.events.reading import PAGE_MAX, EventFilter, read_events
 
 _TYPE = "INCIDENT_CREATED"
+_CALL_BEFORE, _CALL_AFTER = timedelta(minutes=5), timedelta(minutes=1)
+_CALL_TYPES = frozenset(
+    {
+        "API_CALL_RECEIVED",
+        "LLM_CALL_MADE",
+        "LLM_CALL_FAILED",
+        "POLICY_EVALUATED",
+        "POLICY_BLOCKED",
+    }
+)
 
 
 def find_incidents(
@@ -29,6 +41,28 @@ def find_incidents(
     if not rows:
         rows = _ask(store, "event_uuid = :id", to_uuid_text(incident_id), as_of, known_at)
     return [Event(row[0], row[1] or row[0], *row[2:]) for row in rows]
+
+
+def events_of_call(
+    store: EventStore, incident: Event, as_of: datetime, known_at: datetime | None = None
+) -> list[Event]:
+    """The events of an incident's call, oldest first; empty when it names none."""
+    call_id = json.loads(incident.metadata_json).get("call_id")
+    if not isinstance(call_id, str):
+        return []
+    meant = EventFilter(
+        incident.tenant_id,
+        event_types=_CALL_TYPES,
+        since=incident.timestamp - _CALL_BEFORE,
+        as_of=min(as_of, incident.timestamp + _CALL_AFTER),
+        known_at=known_at,
+    )
+    near = read_events(store, meant, limit=PAGE_MAX).events
+    return [
+        one
+        for one in reversed(near)
+        if one.entity_id == call_id or json.loads(one.metadata_json).get("call_id") == call_id
+    ]
 
 
 def _ask(

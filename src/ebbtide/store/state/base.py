@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from ebbtide.domain.ids import to_uuid_text
 from ebbtide.store.state.alerts import Alerts, forget_states
 from ebbtide.store.state.attributions import Attributions
+from ebbtide.store.state.certificates import Certificates, forget_evidence
 from ebbtide.store.state.database import Database
 from ebbtide.store.state.freezes import Freezes
 from ebbtide.store.state.imports import Imports
@@ -85,6 +86,7 @@ class StateStore:
         self.alerts = Alerts(database)
         self.learner_alerts = LearnerAlerts(database)
         self.outbox = Outbox(database)
+        self.certificates = Certificates(database)
         self.replays = Replays(database)
         self.spending = SpendingShelf(database)
         self.policy_replays = PolicyReplays(database)
@@ -149,6 +151,7 @@ class StateStore:
             forget(connection, self._database, uuid)
             forget_states(connection, uuid)
             forget_deliveries(connection, uuid, at)
+            forget_evidence(connection, uuid)
             forget_replays(connection, uuid)
             forget_spender(connection, uuid)
             forget_differences(connection, uuid)

@@ -790,3 +790,56 @@ FREEZES = sa.Table(
     sa.Column("lifted_by", sa.Text),
     sa.Column("lift_reason", sa.Text),
 )
+
+#: Public halves of the keys that sign evidence. One that is not retired is the one in use.
+EVIDENCE_KEYS = sa.Table(
+    "evidence_keys",
+    METADATA,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("retired_at", Instant),
+    sa.Column("revoked_at", Instant),
+)
+
+#: Files of evidence that people asked for. ``include`` is JSON; ``content`` is the file, as long as
+#: it is kept, sealed where recorded texts are in it.
+EVIDENCE_EXPORTS = sa.Table(
+    "evidence_exports",
+    METADATA,
+    sa.Column("export_id", sa.Text, primary_key=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("subject_id", sa.Text, nullable=False),
+    sa.Column("incident_id", sa.Text, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("include", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Column("reason", sa.Text),
+    sa.Column("certificate_id", sa.Text),
+    sa.Column("num_bytes", sa.BigInteger),
+    sa.Column("sealed_by", sa.Text),
+    sa.Column("content", sa.LargeBinary),
+)
+sa.Index("evidence_exports_tenant", EVIDENCE_EXPORTS.c.tenant_uuid, EVIDENCE_EXPORTS.c.started_at)
+sa.Index("evidence_exports_started", EVIDENCE_EXPORTS.c.started_at)
+
+#: What is known of every file of evidence that was signed, so that it can be confirmed.
+CERTIFICATES = sa.Table(
+    "certificates",
+    METADATA,
+    sa.Column("certificate_id", sa.Text, primary_key=True),
+    sa.Column("tenant_uuid", sa.Text, nullable=False),
+    sa.Column("tenant_id", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("incident_id", sa.Text, nullable=False),
+    sa.Column("incident_kind", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("issued_at", Instant, nullable=False),
+)
+sa.Index("certificates_tenant", CERTIFICATES.c.tenant_uuid)
