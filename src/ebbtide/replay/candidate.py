@@ -6,7 +6,7 @@ Whatever the model says is data: it is read into a :class:`Call`, and nothing in
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -22,6 +22,7 @@ from ebbtide.domain.errors import EbbtideError
 from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.egress.models import CHAT, ModelAnswer, ModelCallFailed
 from ebbtide.egress.upstreams import Upstream
+from ebbtide.guard.answer import AnswerBroken, AnswerText
 from ebbtide.ingest.token_cost import TokenPrices
 
 OUTPUT_MAX_CHARS = 5_000_000
@@ -34,7 +35,6 @@ _TRANSPORT = frozenset({"stream", "stream_options"})
 _LIMITS = ("max_completion_tokens", "max_tokens")
 #: Models that refuse ``max_tokens``; servers of one's own often know nothing else.
 _WANTS_COMPLETION_TOKENS = re.compile(r"(?:.*/)?(?:o\d|gpt-5)")
-_FINISH_MAX_CHARS = 50
 
 
 class Line(Protocol):
@@ -140,63 +140,41 @@ def make_call(
         is_refused = 400 <= answer.status < 500 and answer.status != 408
         cost = Decimal(0) if is_refused else None
         raise CandidateFailed(_refusal(answer.status), cost_usd=cost, http_status=answer.status)
-    call = replace(
+    said = AnswerText()
+    try:
+        said.read_whole(answer.body)
+    except AnswerBroken as error:
+        raise CandidateFailed("broken_answer", cost_usd=None, http_status=200) from error
+    counts: dict[str, Any] = {
+        "model": model,
+        "tokens_in": said.tokens_in,
+        "tokens_out": said.tokens_out,
+        "tokens_cache_read": said.tokens_cache_read,
+    }
+    cost = prices.cost_of(counts, at)
+    cost_usd = unknown_usd if cost is None else cost.cost_usd
+    if said.text is None or len(said.text) > OUTPUT_MAX_CHARS:
+        reason = "broken_answer" if said.text is None else "answer_too_large"
+        raise CandidateFailed(reason, cost_usd=cost_usd, http_status=200)
+    parameters = baseline.parameters
+    if added is not None and said.finish_reason == "length":
+        # Only here does our own limit show, and then it is no parameter of the recorded call.
+        parameters = MappingProxyType(dict(parameters) | {"max_tokens": added})
+    return replace(
         baseline,
         call_id=call_id,
         at=at,
         model=model,
         provider=upstream.upstream_id,
+        output=said.text,
+        parameters=parameters,
+        tokens_in=said.tokens_in,
+        tokens_out=said.tokens_out,
+        cost_usd=cost_usd,
         latency_ms=latency_ms,
         http_status=answer.status,
         error_type=None,
-    )
-    try:
-        read = msgspec.json.decode(answer.body)
-        call = _read(read, call, prices, unknown_usd)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise CandidateFailed("broken_answer", cost_usd=None, http_status=200) from error
-    if call.output is not None and len(call.output) > OUTPUT_MAX_CHARS:
-        raise CandidateFailed("answer_too_large", cost_usd=call.cost_usd, http_status=200)
-    if added is not None and call.finish_reason == "length":
-        # Only here does our own limit show, and then it is no parameter of the recorded call.
-        limited = dict(call.parameters) | {"max_tokens": added}
-        call = replace(call, parameters=MappingProxyType(limited))
-    return call
-
-
-def _read(answer: Any, call: Call, prices: TokenPrices, unknown_usd: Decimal | None) -> Call:
-    """The call with what its answer says.
-
-    Raises:
-        ValueError: it is no answer of a chat.
-    """
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    first = choices[0] if isinstance(choices, list) and choices else None
-    message = first.get("message") if isinstance(first, dict) else None
-    if not isinstance(first, dict) or not isinstance(message, dict):
-        raise ValueError("no choice with a message")
-    output = message.get("content")
-    if output is not None and not isinstance(output, str):
-        raise ValueError("the content is no text")
-    finish = first.get("finish_reason")
-    usage = answer.get("usage")
-    usage = usage if isinstance(usage, Mapping) else {}
-    details = usage.get("prompt_tokens_details")
-    cached = _whole(details.get("cached_tokens")) if isinstance(details, Mapping) else None
-    counts: dict[str, Any] = {
-        "model": call.model,
-        "tokens_in": _whole(usage.get("prompt_tokens")),
-        "tokens_out": _whole(usage.get("completion_tokens")),
-        "tokens_cache_read": cached,
-    }
-    cost = prices.cost_of(counts, call.at)
-    return replace(
-        call,
-        output=output,
-        tokens_in=counts["tokens_in"],
-        tokens_out=counts["tokens_out"],
-        cost_usd=unknown_usd if cost is None else cost.cost_usd,
-        finish_reason=finish[:_FINISH_MAX_CHARS] if isinstance(finish, str) else None,
+        finish_reason=said.finish_reason,
     )
 
 

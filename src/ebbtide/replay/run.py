@@ -29,6 +29,7 @@ from ebbtide.domain.errors import (
     WrongState,
 )
 from ebbtide.domain.event import Event
+from ebbtide.domain.policy import Verdict
 from ebbtide.domain.replay import (
     SAMPLES_MAX,
     Caps,
@@ -40,6 +41,7 @@ from ebbtide.domain.replay import (
 )
 from ebbtide.domain.time import format_instant
 from ebbtide.egress.upstreams import Upstream, Upstreams, check_model
+from ebbtide.guard.kill_switch import Frozen
 from ebbtide.guard.recording import Recorder, RecordingBroken, redacted
 from ebbtide.ingest.token_cost import TokenPrices
 from ebbtide.replay.candidate import (
@@ -78,6 +80,8 @@ STOPPED = "interrupted"
 LOST_DATA = "the recorded call has lost personal data, so it is not as the model saw it"
 
 Emit = Callable[[Mapping[str, Any]], None]
+#: Lets a call for a tenant through, or raises: the kill switch stops replays too.
+Gate = Callable[[str], None]
 
 
 class Policies(Protocol):
@@ -129,6 +133,7 @@ class _Plan:
     upstream: Upstream
     model: str
     in_force: tuple[PolicyVersion, ...]
+    verdicts: tuple[Verdict, ...]
     asked_for: tuple[PolicyVersion, ...]
     amount_usd: Decimal
     until: datetime
@@ -149,6 +154,7 @@ class Replayer:
         emit: Emit,
         clock: Callable[[], datetime],
         *,
+        gate: Gate | None = None,
         prices: TokenPrices | None = None,
         measure: Measure = measure_text,
         call_s: float = CALL_S,
@@ -169,6 +175,7 @@ class Replayer:
         self._line = line
         self._emit = emit
         self._clock = clock
+        self._gate = gate or (lambda _: None)
         self._prices = prices or TokenPrices()
         self._measure = measure
         self._call_s = call_s
@@ -187,15 +194,17 @@ class Replayer:
             Unprocessable: it cannot be run as it was asked for; the message says why.
             NotFound: there is no such version of a policy.
             SpendingCapReached: a cap leaves too little for the first call.
+            Frozen: the kill switch stopped the customer.
             WrongState: too many are under way, or the server stops.
         """
         plan = self._plan(wish, asked_by, user_id)
         one = plan.replay
         if self._stopping.is_set():
             raise WrongState("the server stops; nothing new is begun")
+        self._gate(one.tenant_id)
         self._reserve(plan, 1)
         try:
-            packed = pack_verdicts(judge(plan.baseline, plan.in_force))
+            packed = pack_verdicts(plan.verdicts)
             self._state.replays.start(
                 one,
                 seal(self._recorder.vault, packed, one.replay_id),
@@ -206,7 +215,6 @@ class Replayer:
         except EbbtideError:
             self._settle(one, 1, Decimal(0))  # no call was made
             raise
-        self._tell(plan, "REPLAY_STARTED")
         with self._lock:
             run = self._runs[one.replay_id] = self._pool.submit(self._run, plan)
         run.add_done_callback(lambda _: self._forget(one.replay_id, run))
@@ -280,10 +288,10 @@ class Replayer:
             with suppress(TimeoutError):
                 if not run.cancelled():
                     run.result(STOP_S)
-            if run.cancelled() and self._state.replays.end(
-                replay_id, ReplayState.FAILED, self._clock(), STOPPED
-            ):
-                self._state.spending.settle(_about_id(replay_id, 1), Decimal(0), self._clock())
+            if run.cancelled():  # before its first call
+                now = self._clock()
+                self._state.spending.settle(_about_id(replay_id, 1), Decimal(0), now)
+                self._state.replays.end(replay_id, ReplayState.FAILED, now, STOPPED)
 
     # -- how it is done ------------------------------------------------------------------------
 
@@ -333,6 +341,7 @@ class Replayer:
             upstream,
             model,
             in_force,
+            judge(baseline, in_force),
             self._chosen(in_force, wish.policies),
             amount,
             now + timedelta(seconds=self._replay_s),
@@ -378,6 +387,7 @@ class Replayer:
         failure: str | None = "internal_error"
         done: list[tuple[Call, Comparison]] = []
         try:
+            self._tell(plan, "REPLAY_STARTED")
             failure = self._samples(plan, done)
         except EbbtideError as error:
             failure = error.code
@@ -399,8 +409,9 @@ class Replayer:
                 return STOPPED if left_s > 0 else "deadline"
             if number > 1:
                 try:
+                    self._gate(one.tenant_id)
                     self._reserve(plan, number)
-                except SpendingCapReached as error:
+                except (Frozen, SpendingCapReached) as error:
                     return error.code
             if not self._state.replays.begin_sample(one.replay_id, number):
                 self._settle(one, number, Decimal(0))
@@ -440,7 +451,7 @@ class Replayer:
         """
         asked_for = judge(call, plan.asked_for)
         kept = redacted(call)
-        in_force = judge(plan.baseline, plan.in_force), judge(kept, plan.in_force)
+        in_force = plan.verdicts, judge(kept, plan.in_force)
         comparison = compare(
             plan.baseline,
             kept,
