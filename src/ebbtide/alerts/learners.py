@@ -113,11 +113,13 @@ class _Standing:
     def __init__(self, learners: Iterable[LearnerScore], told: LearnerAlerts) -> None:
         self._told = told
         learners = iter(learners)
-        keys = array("Q")  # an id of an alert is 64 bits
+        # An id of an alert is 64 bits; by its first eight, so that sorting takes little memory too.
+        self._keys = [array("Q") for _ in range(256)]
         self._news: list[bytes] = []
         while page := list(islice(learners, PAGE)):
             found = _alerts(page)
-            keys.extend(int(key, 16) for key in found)
+            for key in found:
+                self._keys[int(key[:2], 16)].append(int(key, 16))
             known = told.known(found)
             names = {one.user_id for key, (_, one) in found.items() if key not in known}
             rows = [
@@ -127,7 +129,7 @@ class _Standing:
             ]
             if rows:
                 self._news.append(zlib.compress(json.dumps(rows).encode(), 1))
-        self._keys = array("Q", sorted(keys))
+        self._keys = [array("Q", sorted(keys)) for keys in self._keys]
 
     def news(self, week: date) -> Iterator[list[LearnerScore]]:
         """Whoever seemed new, in their order, some at a time; of P nothing is told."""
@@ -143,8 +145,9 @@ class _Standing:
         return array("Q", (number for number in numbers if not self._holds(number)))
 
     def _holds(self, number: int) -> bool:
-        place = bisect_left(self._keys, number)
-        return place < len(self._keys) and self._keys[place] == number
+        keys = self._keys[number >> 56]
+        place = bisect_left(keys, number)
+        return place < len(keys) and keys[place] == number
 
 
 class _Post:

@@ -106,6 +106,8 @@ def text_body(
 
 def clean(text: str) -> str:
     """One line of bounded length, without control characters and such that turn text around."""
+    if len(text) <= TEXT_MAX_CHARS and text.isprintable():
+        return text  # nearly always, and many times over
     shown = "".join(c if c.isprintable() else " " for c in text[: TEXT_MAX_CHARS + 1])
     return shown if len(shown) <= TEXT_MAX_CHARS else shown[: TEXT_MAX_CHARS - 3] + "..."
 
