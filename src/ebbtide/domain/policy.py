@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 #: What an assignment says in the place of a version: not checked at all, or as all others have it.
@@ -66,3 +67,41 @@ class Verdict:
     def has_fired(self) -> bool:
         """Whether it warned or blocked."""
         return self.result in (Result.WARNED, Result.BLOCKED)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version of a policy as it is kept: the text that was written, and its digest."""
+
+    policy_id: str
+    version: str
+    digest: str
+    definition: str
+    created_at: datetime
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which version of a policy somebody has from a moment on.
+
+    Attributes:
+        number: grows with each; of two for the same tenant the higher one holds.
+        assignment_id: of the act that it belongs to, which may be about many tenants.
+        tenant_uuid, tenant_id: None: it is for all who have nothing of their own.
+        version: a version, :data:`OFF`, or :data:`DEFAULT`.
+        previous: what the act before had said; DEFAULT or OFF where there was none.
+        undoes: the act that it takes back.
+    """
+
+    number: int
+    assignment_id: str
+    policy_id: str
+    tenant_uuid: str | None
+    tenant_id: str | None
+    version: str
+    previous: str
+    assigned_at: datetime
+    assigned_by: str
+    reason: str
+    undoes: str | None

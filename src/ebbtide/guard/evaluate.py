@@ -99,6 +99,8 @@ def _judge(call: Call, version: PolicyVersion, stage: Stage, values: _Values) ->
     fired: list[RuleText] = []
     findings: list[Finding] = []
     unknown: list[str] = []
+    if stage is Stage.INPUT and not call.is_whole:
+        unknown.append("more went in than is known")
     for text, each in _checks(version):
         if isinstance(each, Rule):
             try:

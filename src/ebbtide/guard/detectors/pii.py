@@ -8,7 +8,7 @@ what it reads from one place, so that the time goes up with the length of a text
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -27,6 +27,8 @@ _SAID = {
     "card": "a card number",
     "phone": "a telephone number",
 }
+
+_MARK = re.compile(rf"\[({'|'.join(KINDS)})\]")
 
 # Signs that look like a blank or a hyphen, each as one character, so that places stay the same.
 _PLAIN = {
@@ -64,9 +66,14 @@ class PiiDetector:
         text, unknown = text_of(call, stage)
         if text is None:
             return Seen((), unknown)
+        spans: Sequence[Span] = find(text)
+        if call.is_redacted:
+            # What was taken out left its mark, and so a later look says what the first one said.
+            marks = (Span(mark[1], mark.start(), mark.end()) for mark in _MARK.finditer(text))
+            spans = sorted([*spans, *marks], key=lambda one: one.start)
         findings = tuple(
             Finding(one.kind, _SAID[one.kind], one.start, one.end)
-            for one in find(text)
+            for one in spans
             if one.kind in self._kinds
         )
         return Seen(findings, unknown)
@@ -157,7 +164,7 @@ _KEY_WORDS = (
 _BLOCK = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----")
 _BLOCK_END = re.compile(r"-----END [A-Z ]{0,30}PRIVATE KEY-----")
 _BLOCK_MAX_CHARS = 10_000
-_PASSWORD = re.compile(r"://[^\s/:@]{1,100}:([^\s/@]{3,200})@")
+_PASSWORD = re.compile(r"://[^\s/:@]{1,100}:(?!\[key\]@)([^\s/@]{3,200})@")
 
 
 def _keys(text: str) -> Iterator[Span]:
@@ -270,7 +277,10 @@ def _has_check_digits(iban: str) -> bool:
 
 # -- cards -----------------------------------------------------------------------------------
 
-_CARD_RUN = re.compile(r"(?<![A-Za-z0-9])[0-9](?:[ .-]?[0-9]){12,30}(?![A-Za-z0-9])")
+# In one piece or in groups of three digits and more; none begins with another digit than these.
+_CARD_RUN = re.compile(
+    r"(?<![A-Za-z0-9])[2-6](?:[0-9]{12,18}|[0-9]{2,5}(?:[ .-][0-9]{3,6}){2,7})(?![A-Za-z0-9])"
+)
 _GROUP = re.compile(r"[0-9]+")
 
 
@@ -281,7 +291,7 @@ def _cards(text: str) -> Iterator[Span]:
         while first < len(groups):
             digits, last = "", first
             end = None
-            while last < len(groups) and len(digits) <= 19:
+            while last < len(groups) and len(digits) < 19:
                 start, group = groups[last]
                 digits += group
                 last += 1
@@ -322,12 +332,12 @@ def _is_issued(digits: str) -> bool:
     return four in (5018, 5020, 5038, 5893, 6304, 6759, 6761, 6762, 6763) and length >= 16
 
 
+_DOUBLED = {str(digit): sum(divmod(2 * digit, 10)) for digit in range(10)}
+
+
 def _is_luhn(digits: str) -> bool:
-    total = 0
-    for place, sign in enumerate(reversed(digits)):
-        number = int(sign) << (place & 1)
-        total += number - 9 if number > 9 else number
-    return total % 10 == 0
+    doubled = sum(map(_DOUBLED.__getitem__, digits[-2::-2]))
+    return (doubled + sum(map(int, digits[::-2]))) % 10 == 0
 
 
 # -- telephone -------------------------------------------------------------------------------

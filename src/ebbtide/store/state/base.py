@@ -26,6 +26,7 @@ from ebbtide.store.state.keys import Keys
 from ebbtide.store.state.learner_alerts import LearnerAlerts
 from ebbtide.store.state.migrate import migrate
 from ebbtide.store.state.outbox import Outbox, forget_deliveries
+from ebbtide.store.state.policies import Policies
 from ebbtide.store.state.policy_replays import PolicyReplays, forget_differences
 from ebbtide.store.state.promotions import Promotions
 from ebbtide.store.state.quarantine import Quarantine
@@ -86,6 +87,7 @@ class StateStore:
         self.alerts = Alerts(database)
         self.learner_alerts = LearnerAlerts(database)
         self.outbox = Outbox(database)
+        self.policies = Policies(database)
         self.certificates = Certificates(database)
         self.replays = Replays(database)
         self.spending = SpendingShelf(database)
@@ -111,6 +113,10 @@ class StateStore:
             MigrationError: the database has a revision that never was one of ours.
         """
         return migrate(self._database)
+
+    def maintain(self) -> None:
+        """Tidy up between writes, so that no write has to; nobody waits for it."""
+        self._database.maintain()
 
     def erase_tenant(self, tenant_id: str, at: datetime) -> Erasure:
         """Delete what is kept here about a tenant, and write the erasure into the ledger.
