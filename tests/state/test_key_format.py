@@ -115,7 +115,7 @@ def test_a_name_that_cannot_be_shown_is_refused(name: str) -> None:
 
 def test_scopes_are_read_from_words() -> None:
     assert parse_scopes(["read", "jobs:run"]) == {Scope.READ, Scope.JOBS_RUN}
-    known = "ingest, read, jobs:run, interventions:write, admin"
+    known = "ingest, read, jobs:run, interventions:write, llm:call, admin"
     with pytest.raises(ValueError, match=f"'write'; known are {known}"):
         parse_scopes(["read", "write"])
     with pytest.raises(ValueError, match="at least one"):

@@ -14,6 +14,8 @@ from starlette.responses import Response
 
 from ebbtide.api.parting import PartingAnswer
 from ebbtide.domain import errors
+from ebbtide.guard.kill_switch import Frozen
+from ebbtide.guard.recording import RecordingBroken
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +26,8 @@ _STATUS: list[tuple[type[errors.EbbtideError], int, str]] = [
     (errors.TooManyAttempts, 429, "Too many wrong keys from this address"),
     (errors.Forbidden, 403, "This key may not do that"),
     (errors.NotFound, 404, "Not found"),
+    (RecordingBroken, 409, "A recorded call cannot be opened"),
+    (Frozen, 423, "The kill switch stopped this"),
     (errors.AlreadyRunning, 409, "It runs already"),
     (errors.WrongState, 409, "Its state does not allow that"),
     (errors.Unprocessable, 422, "The request cannot be used as it is"),

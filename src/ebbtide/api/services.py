@@ -13,6 +13,7 @@ from ebbtide.alerts.sender import Sender
 from ebbtide.api.auth import Authenticator
 from ebbtide.catalog.loader import Catalog
 from ebbtide.egress.models import ModelClient
+from ebbtide.guard.guard import Guard
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader
 from ebbtide.ingest.directory import Directory
@@ -57,6 +58,7 @@ class Services:
     stretches: Stretches
     mappings: Mappings
     models: ModelClient
+    guard: Guard
     stripe: StripeEndpoint
     exports: Exports
     visits: Visits

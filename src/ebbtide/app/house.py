@@ -13,6 +13,7 @@ from ebbtide.alerts.sender import Sender
 from ebbtide.api.auth import Authenticator
 from ebbtide.api.services import Services
 from ebbtide.app.data_dir import DataDir
+from ebbtide.app.guarding import make_guard
 from ebbtide.app.memory import give_back_memory
 from ebbtide.app.outgoing import make_models, make_transport
 from ebbtide.app.probes import make_probes
@@ -104,7 +105,8 @@ class House:
             accounting = Accounting()
             authenticator = Authenticator(state, clock)
             stack.callback(authenticator.close)
-            validator = Validator(catalog, TokenPrices())
+            prices = TokenPrices()
+            validator = Validator(catalog, prices)
             writer = Writer(events, state, directory, accounting)
             stack.callback(writer.close)
             ingestor = Ingestor(validator, writer)
@@ -123,6 +125,7 @@ class House:
             seen: list[int] = []
 
             def look_ahead() -> None:
+                state.maintain()
                 # Runs that watch come every minute and leave nothing new to look at.
                 token = state.scores.head().token
                 if seen != [token]:
@@ -140,6 +143,8 @@ class House:
             stack.callback(self.sender.stop)
             models = make_models(settings)
             stack.callback(models.close)
+            guard = make_guard(settings, models, state, ingestor, prices, clock)
+            stack.callback(guard.close)
             exports = Exports(
                 state.certificates,
                 SigningKeys(
@@ -171,6 +176,7 @@ class House:
                 stretches=Stretches(catalog, events, watch),
                 mappings=mappings,
                 models=models,
+                guard=guard,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 exports=exports,
                 visits=Visits(),

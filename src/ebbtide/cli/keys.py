@@ -20,7 +20,7 @@ def keys_commands(connect: Connect) -> typer.Typer:
             ["ingest"],
             "--scope",
             "-s",
-            help="ingest, read, jobs:run, interventions:write or admin; repeat for more.",
+            help="ingest, read, jobs:run, interventions:write, llm:call or admin; repeat for more.",
         ),
         tenant: str | None = typer.Option(None, help="Bind the key to one tenant."),
         expires: str | None = typer.Option(

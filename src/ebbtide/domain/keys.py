@@ -35,6 +35,7 @@ class Scope(StrEnum):
     READ = "read"
     JOBS_RUN = "jobs:run"
     INTERVENTIONS_WRITE = "interventions:write"
+    LLM_CALL = "llm:call"
     ADMIN = "admin"
 
 

@@ -39,7 +39,7 @@ JSON = "application/json"
 #: Judged beside the event loop from here on; below, the change of threads costs more.
 LONG_TEXT_CHARS = 4_000
 VERSIONS_S = 1.0  # another version of a policy holds within this time
-_KNOWN_MAX = 10_000
+_KNOWN_MAX = 1_500
 _THREADS = 4
 _COST_MAX = Decimal(10) ** 6
 #: Headers of a provider's answer that its callers read.
@@ -112,11 +112,13 @@ class _Flight:
     versions: Sequence[PolicyVersion]
     call: Call
     began: float = 0.0
+    took_s: float | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     ratelimit: dict[str, str] = field(default_factory=dict)
     said_cost: Decimal | None = None
     tokens_cache_read: int | None = None
     cost_table: str | None = None
+    pricing: asyncio.Future[Any] | None = None
     is_over: bool = False
 
     @property
@@ -153,6 +155,7 @@ class Proxy:
         self._cost_of = cost_of
         self._clock = clock
         self._num_calls = 0
+        self._priced: set[str] = set()
         self._known: dict[str, tuple[Sequence[PolicyVersion], float]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ebbtide-guard")
 
@@ -225,6 +228,17 @@ class Proxy:
         self._known[tenant_id] = versions, until
         return versions
 
+    def _look_up_price(self, model: str, at: datetime) -> asyncio.Future[Any] | None:
+        """Have the price of a model looked up beside its first call: the table is large."""
+        if model in self._priced:
+            return None
+        if len(self._priced) >= _KNOWN_MAX:
+            self._priced.clear()
+        self._priced.add(model)
+        any_call = {"model": model, "tokens_in": 1, "tokens_out": 1}
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._threads, self._cost_of, any_call, at)
+
     def _upstream(self, request: ModelRequest, caller: Caller) -> Upstream:
         upstreams = self._models.upstreams
         asked = caller.upstream_id or request.upstream_id
@@ -258,6 +272,7 @@ class Proxy:
     async def _ask(self, flight: _Flight) -> Reply:
         request, upstream = flight.request, flight.upstream
         body = request.body(counts_usage=upstream.has_stream_usage)
+        flight.pricing = self._look_up_price(request.model, flight.call.at)
         flight.began = monotonic()
         try:
             exchange = await self._models.send(
@@ -280,6 +295,8 @@ class Proxy:
         answer = AnswerText()
         try:
             body = await exchange.read()
+            flight.took_s = monotonic() - flight.began
+            await _done(flight.pricing)
             if status == 200:
                 answer.read_whole(body)
         except ModelCallFailed as error:
@@ -368,6 +385,8 @@ class Proxy:
         reason = reason or answer.error_type
         if reason is not None:
             raise self._failed(flight, reason, 200, answer)
+        flight.took_s = monotonic() - flight.began
+        await _done(flight.pricing)
         self._settle(flight, answer, 200)
         await self._judge_output(flight)
 
@@ -396,6 +415,7 @@ class Proxy:
         error_type: str | None = None,
     ) -> None:
         """Write into the call what came of it."""
+        took_s = monotonic() - flight.began if flight.took_s is None else flight.took_s
         flight.tokens_cache_read = answer.tokens_cache_read
         cost = flight.said_cost
         if cost is None and answer.tokens_in is not None:
@@ -414,7 +434,7 @@ class Proxy:
             tokens_in=answer.tokens_in,
             tokens_out=answer.tokens_out,
             cost_usd=cost,
-            latency_ms=math.ceil((monotonic() - flight.began) * 1000) if flight.began else None,
+            latency_ms=math.ceil(took_s * 1000),
             http_status=status,
             error_type=error_type,
             finish_reason=answer.finish_reason,
@@ -441,6 +461,11 @@ class Proxy:
             metadata=metadata,
         )
         self._handover.put(Finished(reported, tuple(flight.verdicts), was_made))
+
+
+async def _done(future: asyncio.Future[Any] | None) -> None:
+    if future is not None:
+        await asyncio.wait([future])
 
 
 async def _as_it_comes(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -29,7 +29,8 @@ class KeyRequest(BaseModel):
 
     name: str = Field(min_length=1, max_length=ID_MAX_CHARS)
     scopes: list[Scope] = Field(
-        min_length=1, description="Any of ingest, read, jobs:run, interventions:write, admin."
+        min_length=1,
+        description="Any of ingest, read, jobs:run, interventions:write, llm:call, admin.",
     )
     tenant_id: TenantId | None = None
     expires_at: StatedInstant = None
