@@ -394,6 +394,12 @@ def _phones(text: str) -> Iterator[Span]:
             continue
         if not is_plus and _OTHER.search(text[max(0, start - _BEFORE_CHARS) : start]):
             continue
+        if (
+            not is_plus
+            and text[start - 1 : start] in (" ", "-")
+            and text[max(0, start - 2)].isdigit()
+        ):
+            continue  # the later groups of a longer number
         taken = end
         yield Span("phone", start, end)
     for match in _NAMED.finditer(text):
