@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from urllib.parse import quote
 
 import structlog
@@ -38,6 +39,7 @@ from ebbtide.console.pages import (
     stickiness,
     tables,
     today,
+    verify,
     why,
 )
 from ebbtide.console.screens import SCREENS
@@ -141,6 +143,7 @@ class Console:
                 Route("/sign-in", doorman.show, methods=["GET"]),
                 Route("/sign-in", doorman.sign_in, methods=["POST"]),
                 Route("/sign-out", self._guarded(doorman.sign_out), methods=["POST"]),
+                Route(verify.PATH, partial(verify.page, self.desk), methods=["GET"]),
                 Route("/static/{name}", self.desk.assets.send),
                 Route(policy.REPORT_PATH, self.reports.receive, methods=["POST"]),
                 *[
@@ -160,10 +163,11 @@ class Console:
     def takes(scope: Scope) -> bool:
         """Whether a request is for the console and not for the API.
 
-        The root is both: a browser gets the console, a program the API's own answer.
+        The root is both, and so is the check of a certificate: a browser gets a page, a program
+        the API's own answer.
         """
         path = scope["path"]
-        if path == "/":
+        if path == "/" or path.startswith(verify.PREFIX):
             accepted = [value for name, value in scope["headers"] if name == b"accept"]
             return any(b"text/html" in value for value in accepted)
         return path.split("/", 2)[1] in _WORDS

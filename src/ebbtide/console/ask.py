@@ -25,6 +25,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """What the API sent, as it is."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """The API's application, asked as a browser would ask it, without a line between.
 
@@ -42,6 +51,7 @@ class Api:
         client: tuple[str, int] | None,
         params: Mapping[str, str | Sequence[str]] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One question.
 
@@ -49,18 +59,37 @@ class Api:
             path: with its variable parts percent-encoded, see :func:`part`.
             key: text of the API key to ask with.
             client: address and port of the one who really asks.
+            headers: those of the one who really asks that matter to the answer.
 
         Raises:
             Exception: whatever broke in the API beyond what it answers itself.
         """
+        file = await self.fetch(method, path, key, client, params, body, headers)
+        data = json.loads(file.content or b"{}")
+        assert isinstance(data, dict)
+        return Answer(file.status, data)
+
+    async def fetch(
+        self,
+        method: str,
+        path: str,
+        key: str,
+        client: tuple[str, int] | None,
+        params: Mapping[str, str | Sequence[str]] | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> File:
+        """As :meth:`ask`, for an answer of any kind."""
         sent = b"" if body is None else json.dumps(body).encode()
-        headers = [
+        given = [
             (b"host", b"console"),
             (b"x-api-key", key.encode("latin-1", "replace")),
             (b"content-length", str(len(sent)).encode()),
         ]
         if body is not None:
-            headers.append((b"content-type", b"application/json"))
+            given.append((b"content-type", b"application/json"))
+        for name, text in (headers or {}).items():
+            given.append((name.encode("ascii"), text.encode("latin-1", "replace")))
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -71,12 +100,13 @@ class Api:
             "raw_path": path.encode("ascii"),
             "root_path": "",
             "query_string": urlencode(params or {}, doseq=True).encode(),
-            "headers": headers,
+            "headers": given,
             "client": client,
             "server": None,
         }
         is_sent = False
         status = 500
+        sent_back: tuple[tuple[bytes, bytes], ...] = ()
         parts: list[bytes] = []
 
         async def receive() -> Message:
@@ -87,16 +117,15 @@ class Api:
             return {"type": "http.request", "body": sent, "more_body": False}
 
         async def send(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent_back
             if message["type"] == "http.response.start":
                 status = message["status"]
+                sent_back = tuple(message["headers"])
             elif message["type"] == "http.response.body":
                 parts.append(message.get("body", b""))
 
         await self.application(scope, receive, send)
-        data = json.loads(b"".join(parts) or b"{}")
-        assert isinstance(data, dict)
-        return Answer(status, data)
+        return File(status, sent_back, b"".join(parts))
 
 
 def part(text: str) -> str:

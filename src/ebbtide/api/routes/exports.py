@@ -42,6 +42,8 @@ BY_HAND = "changed_mind"
 PAGE_SOURCE = "certificate-page"
 _OPEN: dict[str, Any] = {"security": []}  # they take no key
 _ID = re.compile("cert_[0-9a-f]{32}")
+# Programs that say what they are, such as those that draw a preview of a link.
+_PROGRAM = re.compile("bot|crawl|spider|preview|unfurl", re.IGNORECASE)
 _MEDIA = {FileFormat.JSON: "application/json", FileFormat.PDF: "application/pdf"}
 
 log = structlog.get_logger(__name__)
@@ -171,12 +173,12 @@ def verify_certificate(certificate_id: str, house: House, request: Request) -> C
 
 
 def _note_visit(house: Services, certificate: Certificate, request: Request) -> None:
-    """Store CERT_VERIFIED, once for a visit; a browser that only looks ahead is none."""
-    if "prefetch" in request.headers.get("sec-purpose", ""):
+    """Store CERT_VERIFIED, once for a visit; looking ahead, or a program's look, is none."""
+    agent = request.headers.get("user-agent", "")
+    if "prefetch" in request.headers.get("sec-purpose", "") or _PROGRAM.search(agent):
         return
     now, address = house.clock(), address_of(request)
-    visitor = f"{address}\0{request.headers.get('user-agent', '')}"
-    if not house.visits.is_new(certificate.certificate_id, visitor, now):
+    if not house.visits.is_new(certificate.certificate_id, f"{address}\0{agent}", now):
         return
     metadata = {"incident_id": certificate.incident_id}
     came_from = _origin(request.headers.get("referer", ""))
