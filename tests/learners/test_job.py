@@ -154,8 +154,9 @@ def test_an_alias_of_an_alias_is_the_person_at_the_end(learners: Learners) -> No
 
 def test_ids_in_a_ring_stop_the_job(learners: Learners, monkeypatch: Any) -> None:
     """No data is known that makes one; it would go on for ever."""
-    ring = "INSERT INTO pg_temp.ebbtide_alias VALUES ('a', 'b'), ('b', 'c'), ('c', 'a')"
-    monkeypatch.setattr(statements, "UNIFY", ring)
+    a, b, c = (md5_uuid(one) for one in "abc")
+    ring = f"('{a}', '{b}'), ('{b}', '{c}'), ('{c}', '{a}')"
+    monkeypatch.setattr(statements, "UNIFY", f"INSERT INTO pg_temp.ebbtide_alias VALUES {ring}")
     learners.exam("a", ago(20))
     with pytest.raises(JobFailed, match="ring"):
         learners.run()

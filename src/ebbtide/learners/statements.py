@@ -164,11 +164,11 @@ WHERE COALESCE(owned.person, spelled.person) <> id
 """
 
 # A UUID may stand for an id that is a UUID itself and stands for another. Each round halves what is
-# left of such a way, until nothing changes.
+# left of such a way, until nothing changes. The length spares the join where nobody's id is a UUID.
 RESOLVE = """
 UPDATE pg_temp.ebbtide_alias AS alias SET person = further.person
 FROM pg_temp.ebbtide_alias AS further
-WHERE further.id = alias.person AND further.person <> alias.person
+WHERE length(alias.person) = 36 AND further.id = alias.person AND further.person <> alias.person
 """
 
 FIND_INACTIVE = """
