@@ -85,7 +85,8 @@ def _parsed(value: object) -> datetime | None:
     raise ValueError("send a moment with its offset, such as 2026-03-12T08:00:00Z")
 
 
-def _without_nul(text: str) -> str:
+def without_nul(text: str) -> str:
+    """A text as it is; one with a NUL character, which no database holds, is refused."""
     if "\0" in text:
         raise ValueError("it has a NUL character")
     return text
@@ -96,6 +97,4 @@ Instant = Annotated[datetime | None, BeforeValidator(_asked)]
 #: A moment that a body states as a fact, with its offset.
 StatedInstant = Annotated[datetime | None, BeforeValidator(_stated)]
 #: A tenant's id in a body, in any spelling.
-TenantId = Annotated[
-    str, Field(min_length=1, max_length=ID_MAX_CHARS), AfterValidator(_without_nul)
-]
+TenantId = Annotated[str, Field(min_length=1, max_length=ID_MAX_CHARS), AfterValidator(without_nul)]

@@ -31,6 +31,7 @@ _STATUS: list[tuple[type[errors.EbbtideError], int, str]] = [
     (errors.AlreadyRunning, 409, "It runs already"),
     (errors.WrongState, 409, "Its state does not allow that"),
     (errors.Unprocessable, 422, "The request cannot be used as it is"),
+    (errors.PolicyRefused, 422, "The policy cannot be used as it is"),
     (errors.MappingError, 422, "A mapping file cannot be used"),
     (errors.ReceiveTimeout, 408, "The request took too long to arrive"),
     (errors.BadRequest, 400, "The request cannot be read"),

@@ -13,6 +13,7 @@ from ebbtide.alerts.sender import Sender
 from ebbtide.api.auth import Authenticator
 from ebbtide.catalog.loader import Catalog
 from ebbtide.egress.models import ModelClient
+from ebbtide.guard.assigned import AssignedPolicies
 from ebbtide.guard.guard import Guard
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader
@@ -59,6 +60,7 @@ class Services:
     mappings: Mappings
     models: ModelClient
     guard: Guard
+    policies: AssignedPolicies
     stripe: StripeEndpoint
     exports: Exports
     visits: Visits

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 from ebbtide.app.settings import Settings
-from ebbtide.catalog.policy import load_policies
 from ebbtide.egress.models import ModelClient
+from ebbtide.guard.assigned import AssignedPolicies
 from ebbtide.guard.events import Fields
 from ebbtide.guard.guard import Guard
 from ebbtide.guard.handover import Handover
@@ -29,6 +29,7 @@ def make_guard(
     settings: Settings,
     models: ModelClient,
     state: StateStore,
+    policies: AssignedPolicies,
     ingestor: Ingestor,
     prices: TokenPrices,
     clock: Callable[[], datetime],
@@ -40,7 +41,6 @@ def make_guard(
     """
     recorder = Recorder(state.recordings, Vault(settings.effective_recording_keys))
     switch = KillSwitch(state.freezes)
-    policies = load_policies()
 
     def submit(records: Sequence[Fields], received_at: datetime) -> Future[Any]:
         incoming = [Incoming(one, b"", None) for one in records]
@@ -50,9 +50,6 @@ def make_guard(
         found = prices.cost_of(metadata, at)
         return None if found is None else (found.cost_usd, found.table)
 
-    def versions_of(tenant_id: str) -> Sequence[Any]:
-        return policies
-
     handover = Handover(submit, recorder, clock)
-    proxy = Proxy(models, versions_of, switch, handover, cost_of, clock)
-    return Guard(proxy, switch, recorder, handover, versions_of, cost_of)
+    proxy = Proxy(models, policies.versions_for, switch, handover, cost_of, clock)
+    return Guard(proxy, switch, recorder, handover, policies.versions_for, cost_of)

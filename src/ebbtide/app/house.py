@@ -23,6 +23,7 @@ from ebbtide.catalog.loader import load_catalog
 from ebbtide.catalog.schedule import load_schedules
 from ebbtide.domain.errors import SettingsError
 from ebbtide.domain.keys import Scope
+from ebbtide.guard.assigned import AssignedPolicies, add_built_in
 from ebbtide.guard.recording import Vault
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader
@@ -99,6 +100,7 @@ class House:
                 settings.effective_sources_dir, is_required=settings.sources_dir is not None
             )
             directory = Directory(state)
+            add_built_in(state, clock())
             missing = directory.reconcile(events, clock())
             if missing:
                 log.warning("directory.reconciled", tenants=missing)
@@ -143,7 +145,8 @@ class House:
             stack.callback(self.sender.stop)
             models = make_models(settings)
             stack.callback(models.close)
-            guard = make_guard(settings, models, state, ingestor, prices, clock)
+            policies = AssignedPolicies(state)
+            guard = make_guard(settings, models, state, policies, ingestor, prices, clock)
             stack.callback(guard.close)
             exports = Exports(
                 state.certificates,
@@ -177,6 +180,7 @@ class House:
                 mappings=mappings,
                 models=models,
                 guard=guard,
+                policies=policies,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 exports=exports,
                 visits=Visits(),

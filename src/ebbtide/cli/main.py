@@ -29,6 +29,7 @@ from ebbtide.cli.keys import keys_commands
 from ebbtide.cli.learners import learners_commands
 from ebbtide.cli.limits import limits_command
 from ebbtide.cli.output import errors, inert
+from ebbtide.cli.policies import policies_commands
 from ebbtide.cli.pulse import pulse_command
 from ebbtide.cli.quarantine import quarantine_commands
 from ebbtide.cli.revenue import revenue_command
@@ -99,6 +100,7 @@ def build_cli(
     app.add_typer(jobs_commands(connect), name="jobs")
     app.add_typer(keys_commands(connect), name="keys")
     app.add_typer(learners_commands(), name="learners")
+    app.add_typer(policies_commands(connect), name="policies")
     app.add_typer(quarantine_commands(connect), name="quarantine")
     app.add_typer(tenants_commands(connect), name="tenants")
     return app

@@ -15,7 +15,7 @@ from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.policy import OFF, Assignment, StoredVersion
 from ebbtide.guard.evaluate import check
 from ebbtide.store.state.base import StateStore
-from ebbtide.store.state.policies import effective
+from ebbtide.store.state.policies import Act, effective
 
 #: A change made by another process holds here within this time.
 RENEW_S = 1.0
@@ -27,6 +27,7 @@ class _Known:
     """What was read; never changed once made, but for what it remembers of tenants."""
 
     mark: tuple[int, int]
+    assignments: tuple[Assignment, ...]
     holds: Mapping[str, Mapping[str | None, Assignment]]
     versions: Mapping[tuple[str, str], PolicyVersion]
     by_tenant: dict[str, tuple[PolicyVersion, ...]] = field(default_factory=dict)
@@ -58,10 +59,21 @@ class AssignedPolicies:
         known = self._current()
         found = known.by_tenant.get(tenant_id)
         if found is None:
-            found = _versions_for(known, to_uuid_text(tenant_id))
+            found = _held(known.holds, known.versions, to_uuid_text(tenant_id))
             if len(known.by_tenant) < 100_000:
                 known.by_tenant[tenant_id] = found
         return found
+
+    def in_force(self, tenant_id: str, at: datetime) -> tuple[PolicyVersion, ...]:
+        """The versions that a tenant had at an earlier moment, by id of the policy.
+
+        Args:
+            tenant_id: in any spelling, or its UUID.
+            at: UTC-aware.
+        """
+        known = self._current()
+        until = effective(one for one in known.assignments if one.assigned_at <= at)
+        return _held(until, known.versions, to_uuid_text(tenant_id))
 
     def version(self, policy_id: str, version: str) -> PolicyVersion:
         """One version, whoever has it.
@@ -99,19 +111,23 @@ class AssignedPolicies:
 
     def _read(self, mark: tuple[int, int]) -> _Known:
         # The mark was read before the rows: a change between the two is read again a second later.
-        holds = effective(self._state.policies.assignments())
+        assignments = tuple(self._state.policies.assignments())
         versions = {
             (one.policy_id, one.version): parsed(one) for one in self._state.policies.versions()
         }
-        return _Known(mark, holds, versions)
+        return _Known(mark, assignments, effective(assignments), versions)
 
 
-def _versions_for(known: _Known, tenant_uuid: str) -> tuple[PolicyVersion, ...]:
+def _held(
+    holds: Mapping[str, Mapping[str | None, Assignment]],
+    versions: Mapping[tuple[str, str], PolicyVersion],
+    tenant_uuid: str,
+) -> tuple[PolicyVersion, ...]:
     found = []
-    for policy_id, theirs in sorted(known.holds.items()):
-        holds = theirs.get(tenant_uuid) or theirs.get(None)
-        if holds is not None and holds.version != OFF:
-            found.append(known.versions[policy_id, holds.version])
+    for policy_id, theirs in sorted(holds.items()):
+        one = theirs.get(tenant_uuid) or theirs.get(None)
+        if one is not None and one.version != OFF:
+            found.append(versions[policy_id, one.version])
     return tuple(found)
 
 
@@ -135,11 +151,33 @@ def to_stored(version: PolicyVersion, at: datetime, by: str) -> StoredVersion:
     return StoredVersion(version.policy_id, version.version, version.digest, version.text, at, by)
 
 
-def add_built_in(state: StateStore, at: datetime) -> int:
+def add_built_in(state: StateStore, at: datetime) -> list[str]:
     """Keep the versions that come with Ebbtide, where they are not kept yet.
 
-    Nobody has them until somebody assigns them. Returns how many were new.
+    A policy that was not known at all holds for everybody from now on, so that a guard that is
+    switched on guards. A new version of a known one waits until somebody assigns it.
+
+    Returns:
+        Ids of the policies that hold now and did not before.
     """
-    there = {(one.policy_id, one.version) for one in state.policies.versions()}
-    new = [one for one in load_policies() if (one.policy_id, one.version) not in there]
-    return sum(state.policies.add_version(to_stored(one, at, BUILT_IN)) for one in new)
+    there = state.policies.versions()
+    known = {one.policy_id for one in there}
+    kept = {(one.policy_id, one.version) for one in there}
+    new = []
+    for one in load_policies():
+        if (one.policy_id, one.version) in kept:
+            continue
+        is_first = state.policies.add_version(to_stored(one, at, BUILT_IN))
+        if is_first and one.policy_id not in known:
+            act = Act(
+                assignment_id=f"{one.policy_id.lower()}-{one.version}-with-ebbtide",
+                policy_id=one.policy_id,
+                tenants=None,
+                version=one.version,
+                at=at,
+                by=BUILT_IN,
+                reason="came with Ebbtide",
+            )
+            state.policies.assign(act)
+            new.append(one.policy_id)
+    return new
