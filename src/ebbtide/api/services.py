@@ -26,6 +26,7 @@ from ebbtide.ingest.writer import Writer
 from ebbtide.jobs.runner import Runner
 from ebbtide.replay.evidence.exports import Exports
 from ebbtide.replay.evidence.visits import Visits
+from ebbtide.replay.lab import ReplayLab
 from ebbtide.signals.cause_memory import CauseMemory
 from ebbtide.signals.product import ProductReader
 from ebbtide.signals.pulse_memory import PulseMemory
@@ -61,6 +62,7 @@ class Services:
     models: ModelClient
     guard: Guard
     policies: AssignedPolicies
+    lab: ReplayLab
     stripe: StripeEndpoint
     exports: Exports
     visits: Visits

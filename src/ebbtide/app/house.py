@@ -17,6 +17,7 @@ from ebbtide.app.guarding import make_guard
 from ebbtide.app.memory import give_back_memory
 from ebbtide.app.outgoing import make_models, make_transport
 from ebbtide.app.probes import make_probes
+from ebbtide.app.replaying import make_replay_lab
 from ebbtide.app.settings import Settings
 from ebbtide.app.stores import open_events, open_state
 from ebbtide.catalog.loader import load_catalog
@@ -148,6 +149,10 @@ class House:
             policies = AssignedPolicies(state)
             guard = make_guard(settings, models, state, policies, ingestor, prices, clock)
             stack.callback(guard.close)
+            lab = make_replay_lab(
+                settings, models, guard, state, policies, ingestor, prices, shared_clock
+            )
+            stack.callback(lab.close)
             exports = Exports(
                 state.certificates,
                 SigningKeys(
@@ -181,6 +186,7 @@ class House:
                 models=models,
                 guard=guard,
                 policies=policies,
+                lab=lab,
                 stripe=StripeEndpoint(settings.stripe_secrets, settings.stripe_tenant_key),
                 exports=exports,
                 visits=Visits(),

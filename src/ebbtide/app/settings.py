@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -125,6 +126,21 @@ class Settings(BaseSettings):
         "off",
         description="Whether CERT_VERIFIED holds the visitor's address, which is personal data: on "
         "or off.",
+    )
+    replay_run_cap_usd: Decimal = Field(
+        Decimal(1), ge=0, description="US dollars that one replay may cost, all samples together."
+    )
+    replay_tenant_day_cap_usd: Decimal = Field(
+        Decimal(5), ge=0, description="US dollars that replays of one customer may cost a UTC day."
+    )
+    replay_day_cap_usd: Decimal = Field(
+        Decimal(20), ge=0, description="US dollars that all replays may cost a UTC day."
+    )
+    replay_unknown_price_usd: Decimal | None = Field(
+        None,
+        ge=0,
+        description="What a replayed call counts as when no price is known of its model, such as 0"
+        " for a server of your own. Default: such a model is not called.",
     )
     url: str | None = Field(
         None,

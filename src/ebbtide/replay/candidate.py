@@ -151,8 +151,8 @@ def make_call(
         "tokens_out": said.tokens_out,
         "tokens_cache_read": said.tokens_cache_read,
     }
-    cost = prices.cost_of(counts, at)
-    cost_usd = unknown_usd if cost is None else cost.cost_usd
+    found = prices.cost_of(counts, at)
+    cost_usd = unknown_usd if found is None else found.cost_usd
     if said.text is None or len(said.text) > OUTPUT_MAX_CHARS:
         reason = "broken_answer" if said.text is None else "answer_too_large"
         raise CandidateFailed(reason, cost_usd=cost_usd, http_status=200)
