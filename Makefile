@@ -11,7 +11,7 @@ WORKERS ?= $(shell echo $$((($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2)))
 PYTEST := $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --maxprocesses 6 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint ci bench chaos docs accept lock house new-event-type new-metric
+.PHONY: help demo test lint ci bench chaos judge docs accept lock house new-event-type new-metric
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ bench: .venv/ready ## measure speed, size and memory; results go to benchmarks/r
 
 chaos: .venv/ready ## kill the server under load, fill its disk, and count what is lost
 	$(BIN)/python -m benchmarks.chaos $(ARGS)
+
+judge: .venv/ready ## how well the recognisers of policies do on the labelled lines
+	$(BIN)/python tests/guard/judging.py $(ARGS)
 
 docs: .venv/ready ## write the generated pages and modules anew
 	$(BIN)/python -m ebbtide.catalog.reference > .venv/page && cp .venv/page docs/reference/event-types.md

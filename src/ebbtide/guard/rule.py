@@ -71,7 +71,7 @@ class Rule:
             Unknown: a value that it needs is not known, or is of another type.
         """
         try:
-            answer = self._program.execute(values)
+            answer = self._program.execute(dict(values))
         except (TypeError, ValueError, KeyError, RuntimeError, OverflowError) as error:
             missing = [name for name in self.variables if values.get(name, "") is None]
             if missing:

@@ -257,7 +257,8 @@ def _ibans(text: str) -> Iterator[Span]:
         wanted = _IBAN_CHARS.get(match[1].upper())
         if wanted is None:
             continue
-        signs, at = [], match.start()
+        signs: list[str] = []
+        at = match.start()
         while at < len(text) and len(signs) < wanted:
             sign = text[at]
             if sign.isascii() and sign.isalnum():

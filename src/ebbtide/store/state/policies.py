@@ -59,9 +59,11 @@ class Policies:
         with self._database.write() as connection:
             # By its key alone, so that two who add it at the same time both hear the truth.
             added = connection.execute(
-                insert.on_conflict_do_nothing(index_elements=["policy_id", "version"])
+                insert.on_conflict_do_nothing(index_elements=["policy_id", "version"]).returning(
+                    POLICY_VERSIONS.c.id
+                )
             )
-            if added.rowcount:
+            if added.first() is not None:
                 return True
             there = _version(connection, version.policy_id, version.version)
         if there is None or there.digest != version.digest:
