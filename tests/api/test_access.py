@@ -18,6 +18,7 @@ from ebbtide.ingest.segment import CALLS
 
 OPEN, INGEST, READ, JOBS_RUN, ADMIN = "open", "ingest", "read", "jobs:run", "admin"
 WRITE = "interventions:write"
+LLM_CALL = "llm:call"
 #: The founder routes are reached under two paths.
 OPS = ("/ops", "/api/v1/ops")
 
@@ -45,6 +46,11 @@ INVENTORY: dict[tuple[str, str], Entry] = {
     },
     ("POST", "/v1/batch"): Entry(INGEST, "/v1/batch", {"batch": []}),
     ("POST", "/v1/bulk"): Entry(ADMIN, "/v1/bulk"),
+    ("POST", "/v1/chat/completions"): Entry(LLM_CALL, "/v1/chat/completions", {}),
+    ("POST", "/v1/embeddings"): Entry(LLM_CALL, "/v1/embeddings", {}),
+    ("POST", "/v1/calls"): Entry(INGEST, "/v1/calls", []),
+    ("POST", "/v1/ingest/litellm"): Entry(INGEST, "/v1/ingest/litellm", []),
+    ("POST", "/v1/otlp/v1/traces"): Entry(INGEST, "/v1/otlp/v1/traces", {}),
     # A signature stands in for a key; without a secret the endpoint is closed.
     ("POST", "/v1/webhooks/stripe"): Entry(OPEN, "/v1/webhooks/stripe", {}),
     ("POST", "/v1/gauges"): Entry(
@@ -100,6 +106,47 @@ INVENTORY: dict[tuple[str, str], Entry] = {
                 WRITE, "/alerts/nobody/snooze", {"until": None}
             ),
             ("GET", "/brief"): Entry(READ, "/brief"),
+            ("GET", "/freeze"): Entry(READ, "/freeze"),
+            ("POST", "/freeze"): Entry(ADMIN, "/freeze", {"key_id": "nobody", "reason": "r"}),
+            ("POST", "/freeze/{freeze_id}/lift"): Entry(ADMIN, "/freeze/nothing/lift", {}),
+            ("GET", "/policies"): Entry(READ, "/policies"),
+            ("POST", "/policies"): Entry(ADMIN, "/policies", {"definition": "{}"}),
+            ("GET", "/policies/{policy_id}"): Entry(READ, "/policies/BUDGET"),
+            ("POST", "/policies/{policy_id}/assign"): Entry(
+                ADMIN, "/policies/NONE/assign", {"version": "v1", "default": True, "reason": "r"}
+            ),
+            ("POST", "/policies/{policy_id}/rollback"): Entry(
+                ADMIN, "/policies/NONE/rollback", {"default": True, "reason": "r"}
+            ),
+            ("POST", "/policies/assignments/{assignment_id}/undo"): Entry(
+                ADMIN, "/policies/assignments/nothing/undo", {"reason": "r"}
+            ),
+            ("POST", "/policies/{policy_id}/promote"): Entry(
+                ADMIN,
+                "/policies/NONE/promote",
+                {"version": "v1", "tenants": ["acme"], "review_id": "rep_x", "confirm": "v1"},
+            ),
+            ("GET", "/policies/{policy_id}/promotions"): Entry(READ, "/policies/NONE/promotions"),
+            ("POST", "/replays"): Entry(ADMIN, "/replays", {"incident_id": "nothing"}),
+            ("GET", "/replays"): Entry(READ, "/replays"),
+            ("GET", "/replays/{replay_id}"): Entry(READ, "/replays/rep_x"),
+            ("POST", "/replays/{replay_id}/abort"): Entry(ADMIN, "/replays/rep_x/abort", {}),
+            ("GET", "/spending"): Entry(READ, "/spending"),
+            ("POST", "/policy-replays"): Entry(
+                ADMIN, "/policy-replays", {"policy_id": "NONE", "before": "v1", "after": "v2"}
+            ),
+            ("GET", "/policy-replays"): Entry(READ, "/policy-replays"),
+            ("GET", "/policy-replays/{policy_replay_id}"): Entry(READ, "/policy-replays/prp_x"),
+            ("POST", "/block-judgements"): Entry(
+                ADMIN,
+                "/block-judgements",
+                {"tenant_id": "acme", "call_id": "c", "policy_id": "NONE", "is_wrong": True},
+            ),
+            ("GET", "/recording"): Entry(READ, "/recording"),
+            ("PUT", "/recording/{tenant_id:anything}"): Entry(
+                ADMIN, "/recording/acme", {"is_on": False}
+            ),
+            ("DELETE", "/recording/{tenant_id:anything}"): Entry(ADMIN, "/recording/acme"),
             ("GET", "/deliveries"): Entry(READ, "/deliveries"),
             ("GET", "/channels"): Entry(ADMIN, "/channels"),
             ("POST", "/channels"): Entry(ADMIN, "/channels", {"name": "n", "kind": "email"}),
@@ -253,6 +300,14 @@ def test_a_key_opens_what_its_scope_says(
     else:
         check_refusal(answer, 403)
         assert answer.json["detail"] == f"this key lacks the scope '{entry.scope}'"
+
+
+def test_a_key_for_calls_opens_these_alone(server: Server) -> None:
+    client = server.client(LLM_CALL)
+    opened = {
+        route for route, entry in CLOSED.items() if ask(client, route[0], entry).status != 403
+    }
+    assert opened == {route for route, entry in CLOSED.items() if entry.scope == LLM_CALL}
 
 
 @pytest.mark.parametrize(("route", "entry"), INVENTORY.items(), ids=ids(INVENTORY))

@@ -197,6 +197,118 @@ _STRIPE = {
     },
 }
 
+_CALLER_HEADERS = [
+    {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": text,
+        "schema": {"type": "string"},
+    }
+    for name, text in (
+        ("X-Ebbtide-Tenant", "the customer it is for; needed with a key that is bound to none"),
+        ("X-Ebbtide-User", "who of the customer asks; else the field user"),
+        ("X-Ebbtide-Session", "the conversation it belongs to"),
+        ("X-Ebbtide-Upstream", "id of the upstream; else the model says it"),
+    )
+]
+
+
+def _shown(example: object) -> dict[str, Any]:
+    """A body whose answer is not that of events."""
+    return {"application/json": {"schema": {}, "examples": {"short": {"value": example}}}}
+
+
+def _model_call(summary: str, example: dict[str, Any], *, has_stream: bool) -> dict[str, Any]:
+    kinds: dict[str, Any] = {"application/json": {"schema": {"type": "object"}}}
+    if has_stream:
+        kinds["text/event-stream"] = {"schema": {"type": "string"}}
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "tags": ["guard"],
+        "parameters": _CALLER_HEADERS,
+        "requestBody": {"required": True, "content": _shown(example)},
+        "responses": {
+            "200": {"description": "As the provider answered.", "content": kinds},
+            "400": {"description": "No JSON, or a policy blocked it: policy-blocked.", **_PROBLEM},
+            "401": _REFUSALS["401"],
+            "403": _REFUSALS["403"],
+            "408": _REFUSALS["408"],
+            "413": {"description": "More than 16 MB.", **_PROBLEM},
+            "415": _REFUSALS["415"],
+            "422": {"description": "A field steers where the call goes, or is amiss.", **_PROBLEM},
+            "423": {"description": "The kill switch stopped this customer or key.", **_PROBLEM},
+            "429": {"description": "As the provider said."},
+            "502": {"description": "The provider did not answer as it should.", **_PROBLEM},
+            "503": {"description": "Too many calls are under way; see Retry-After.", **_PROBLEM},
+            "504": {"description": "The provider did not answer in time.", **_PROBLEM},
+        },
+    }
+    return {"post": operation}
+
+
+_CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}]}
+_CALL = {
+    "call_id": "call_51b7e0",
+    "tenant_id": "acme-ai",
+    "at": "2025-12-20T08:00:00Z",
+    "model": "gpt-4o-mini",
+    "provider": "openai",
+    "messages": [{"role": "user", "content": "Is the invoice paid?"}],
+    "context": {"paid_at": None},
+    "output": "Yes, it was paid on Monday.",
+    "tokens_in": 120,
+    "tokens_out": 9,
+    "latency_ms": 640,
+    "http_status": 200,
+}
+_LITELLM = {
+    "id": "chatcmpl-7",
+    "status": "success",
+    "model": "gpt-4o-mini",
+    "response_cost": 0.0023,
+    "prompt_tokens": 8934,
+    "completion_tokens": 1600,
+    "startTime": 1766217600.0,
+    "endTime": 1766217600.8,
+    "end_user": "acme-ai",
+}
+_TRACES: dict[str, Any] = {
+    "summary": "Spans of model calls: OTLP over HTTP, protobuf or JSON",
+    "tags": ["ingest"],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+            **_shown({"resourceSpans": []}),
+        },
+    },
+    "responses": {
+        "200": {
+            "description": "Stored, but for what partialSuccess counts and explains.",
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {
+                            "partialSuccess": {
+                                "type": "object",
+                                "properties": {
+                                    "rejectedSpans": {"type": "string"},
+                                    "errorMessage": {"type": "string"},
+                                },
+                            }
+                        },
+                    },
+                    "example": {},
+                },
+                "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
+        **_REFUSALS,
+    },
+}
+
 INGEST_PATHS: dict[str, dict[str, Any]] = {
     "/v1/events": _ingest("Store one event, a list, or {events: [...]}", _json(_EVENT_EXAMPLE)),
     "/v1/cloudevents": _ingest(
@@ -210,6 +322,17 @@ INGEST_PATHS: dict[str, dict[str, Any]] = {
     "/v1/batch": _ingest("Segment batch", _json({"batch": [_TRACK]})),
     "/v1/bulk": {"post": _BULK},
     "/v1/webhooks/stripe": {"post": _STRIPE},
+    "/v1/chat/completions": _model_call(
+        "A chat completion through the guard", _CHAT, has_stream=True
+    ),
+    "/v1/embeddings": _model_call(
+        "Embeddings through the guard",
+        {"model": "text-embedding-3-small", "input": "Hello"},
+        has_stream=False,
+    ),
+    "/v1/calls": _ingest("Calls to models that were made elsewhere", _json(_CALL)),
+    "/v1/ingest/litellm": _ingest("What LiteLLM logs: an object, a list or lines", _json(_LITELLM)),
+    "/v1/otlp/v1/traces": {"post": _TRACES},
     "/health/live": _probe("Is the process alive?"),
     "/health/ready": _probe("Can both stores answer?"),
     "/metrics": _probe("Figures for Prometheus", is_open=False),

@@ -26,7 +26,8 @@ from ebbtide.domain.errors import MappingError
 OTHERWISE = ("quarantine", "skip")
 TIME_FORMATS = ("iso", "epoch_s", "epoch_ms", "epoch_us")
 METADATA_PREFIX = "metadata."
-LEARNERS_FILE = "learners.toml"  # lies beside the mappings, and is read by ebbtide.learners
+#: Files that lie beside the mappings and are none; ebbtide.learners and call_source read them.
+NO_MAPPINGS = frozenset({"learners.toml", "litellm.toml", "otlp.toml"})
 
 #: Our fields that a mapping may fill; the type comes from the rules, metadata by single keys.
 TARGETS = frozenset(EVENT_FIELDS) - {"event_type", "metadata"} | {"received_at"}
@@ -336,7 +337,7 @@ def _tables(value: object) -> list[dict[str, Any]]:
 
 def _read_folder(folder: Traversable) -> Iterator[_Source]:
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if not file.name.endswith(".toml") or file.name == LEARNERS_FILE:
+        if not file.name.endswith(".toml") or file.name in NO_MAPPINGS:
             continue
         yield _read_file(folder, file.name)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ebbtide.guard.request import content_text, tool_texts
+from ebbtide.domain.chat import content_text, tool_texts
 
 EVENT_MAX_BYTES = 4 * 1024 * 1024  # of one piece of a stream
 _DONE = b"[DONE]"

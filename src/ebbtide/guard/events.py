@@ -24,13 +24,19 @@ Fields = dict[str, Any]
 
 
 def events_of(
-    reported: ReportedCall, verdicts: Sequence[Verdict] = (), *, was_made: bool = True
+    reported: ReportedCall,
+    verdicts: Sequence[Verdict] = (),
+    *,
+    was_made: bool = True,
+    is_enforced: bool = True,
 ) -> list[Fields]:
     """A call as events, in the order in which they happened.
 
     Args:
         verdicts: what our policies said of it, beside those that its producer reported.
         was_made: whether the model was called; not so when its input was blocked.
+        is_enforced: whether what ours blocked was held back; not so for a call that was made
+            elsewhere, which is told of when all is over.
 
     Returns:
         The call itself when it was made, a POLICY_EVALUATED for each verdict, POLICY_BLOCKED
@@ -38,17 +44,27 @@ def events_of(
     """
     call = reported.call
     every = (*reported.verdicts, *verdicts)
-    before = [one for one in every if one.stage is Stage.INPUT]
-    after = [one for one in every if one.stage is Stage.OUTPUT]
     found: list[Fields] = []
-    for one in before:
-        found += _of_verdict(reported, one, 0)
+
+    def judged(stage: Stage, after_ms: int) -> None:
+        for one in reported.verdicts:
+            if one.stage is stage:
+                found.extend(_of_verdict(reported, one, after_ms, True))
+        for one in verdicts:
+            if one.stage is stage:
+                found.extend(_of_verdict(reported, one, after_ms, is_enforced))
+
+    judged(Stage.INPUT, 0)
     if was_made:
         found.append(_of_call(reported, every))
-    for one in after:
-        found += _of_verdict(reported, one, call.latency_ms or 0)
+    judged(Stage.OUTPUT, call.latency_ms or 0)
     incident = _incident(reported, every)
     return found if incident is None else [*found, incident]
+
+
+def call_event_id(call: Call) -> str:
+    """The id of the event of a call itself."""
+    return to_uuid_text(_key(call, "call"))
 
 
 def is_failure_of_model(call: Call) -> bool:
@@ -85,7 +101,9 @@ def _of_call(reported: ReportedCall, verdicts: Iterable[Verdict]) -> Fields:
     }
 
 
-def _of_verdict(reported: ReportedCall, verdict: Verdict, after_ms: int) -> list[Fields]:
+def _of_verdict(
+    reported: ReportedCall, verdict: Verdict, after_ms: int, is_enforced: bool
+) -> list[Fields]:
     name = f"{verdict.stage}:{verdict.policy_id}:{verdict.policy_version}"
     about = {
         "policy_id": verdict.policy_id,
@@ -96,9 +114,11 @@ def _of_verdict(reported: ReportedCall, verdict: Verdict, after_ms: int) -> list
         "stage": verdict.stage.value,
     }
     common = {"entity_type": "policy", "severity": verdict.severity}
-    result = {"result": verdict.result.value}
+    result: dict[str, Any] = {"result": verdict.result.value}
+    if verdict.result is Result.BLOCKED and not is_enforced:
+        result["is_enforced"] = False
     found = [_fields(reported, EVALUATED, f"evaluated:{name}", after_ms, about | result) | common]
-    if verdict.result is Result.BLOCKED:
+    if verdict.result is Result.BLOCKED and is_enforced:
         found.append(_fields(reported, BLOCKED, f"blocked:{name}", after_ms, about) | common)
     return found
 

@@ -38,8 +38,7 @@ EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
 #: Judged beside the event loop from here on; below, the change of threads costs more.
 LONG_TEXT_CHARS = 4_000
-VERSIONS_S = 1.0  # another version of a policy holds within this time
-_KNOWN_MAX = 1_500
+_KNOWN_MAX = 1_500  # models whose prices were looked up
 _THREADS = 4
 _COST_MAX = Decimal(10) ** 6
 #: Headers of a provider's answer that its callers read.
@@ -156,7 +155,6 @@ class Proxy:
         self._clock = clock
         self._num_calls = 0
         self._priced: set[str] = set()
-        self._known: dict[str, tuple[Sequence[PolicyVersion], float]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ebbtide-guard")
 
     @property
@@ -192,7 +190,9 @@ class Proxy:
             if self._switch.is_stale:
                 await loop.run_in_executor(self._threads, self._switch.refresh)
             self._switch.check(caller.tenant_id, caller.key_id)
-            versions = await self._versions(caller.tenant_id)
+            versions = await loop.run_in_executor(
+                self._threads, self._versions_of, caller.tenant_id
+            )
             call = Call(
                 call_id=f"call_{token_hex(12)}",
                 tenant_id=caller.tenant_id,
@@ -214,19 +214,6 @@ class Proxy:
         finally:
             if not is_handed_on:
                 self._num_calls -= 1
-
-    async def _versions(self, tenant_id: str) -> Sequence[PolicyVersion]:
-        """The policies of a tenant, as they were within the last second."""
-        known = self._known.get(tenant_id)
-        if known is not None and known[1] > monotonic():
-            return known[0]
-        until = monotonic() + VERSIONS_S
-        loop = asyncio.get_running_loop()
-        versions = await loop.run_in_executor(self._threads, self._versions_of, tenant_id)
-        if len(self._known) >= _KNOWN_MAX:
-            self._known.clear()
-        self._known[tenant_id] = versions, until
-        return versions
 
     def _look_up_price(self, model: str, at: datetime) -> asyncio.Future[Any] | None:
         """Have the price of a model looked up beside its first call: the table is large."""

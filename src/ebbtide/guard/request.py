@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ebbtide.domain.call import Message
+from ebbtide.domain.chat import read_messages
 from ebbtide.domain.errors import BadRequest, Unprocessable
 from ebbtide.domain.ids import ID_MAX_CHARS
 from ebbtide.egress.models import CHAT
@@ -35,7 +36,6 @@ _STEERING = re.compile(
 )
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _DEPTH_MAX = 64
-_MESSAGE_KEYS = frozenset({"role", "content"})
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -179,46 +179,10 @@ def is_id(value: object) -> bool:
 def _messages(given: Any) -> tuple[tuple[Message, ...], bool]:
     if not isinstance(given, list) or not given:
         raise Unprocessable("messages is a list of messages")
-    return read_messages(given)
-
-
-def read_messages(given: list[Any]) -> tuple[tuple[Message, ...], bool]:
-    """The text of messages, and whether that is all there is to them.
-
-    Raises:
-        Unprocessable: one is no message.
-    """
-    found = []
-    is_whole = True
-    for one in given:
-        if not isinstance(one, dict) or not isinstance(one.get("role"), str):
-            raise Unprocessable("each message is an object with a role")
-        text, is_text = content_text(one.get("content"))
-        is_whole &= is_text and not one.keys() - _MESSAGE_KEYS
-        said = [text, *tool_texts(one.get("tool_calls"))]
-        found.append(Message(one["role"], "\n".join(part for part in said if part)))
-    return tuple(found), is_whole
-
-
-def content_text(content: Any) -> tuple[str, bool]:
-    """The text of a message's content, and whether it is nothing but one text."""
-    if isinstance(content, str):
-        return content, True
-    if isinstance(content, list):
-        parts = [one for one in content if isinstance(one, dict)]
-        texts = [one["text"] for one in parts if isinstance(one.get("text"), str)]
-        return "\n".join(texts), len(content) == len(texts) == 1
-    return "", False
-
-
-def tool_texts(calls: Any) -> list[str]:
-    """What a message asks tools to do, as texts: a policy must see these too."""
-    found = []
-    for one in calls if isinstance(calls, list) else ():
-        asked = one.get("function") if isinstance(one, dict) else None
-        if isinstance(asked, dict):
-            found.append(f"{asked.get('name') or ''}({asked.get('arguments') or ''})")
-    return found
+    try:
+        return read_messages(given)
+    except ValueError as error:
+        raise Unprocessable(str(error)) from error
 
 
 def _inputs(given: Any) -> tuple[tuple[Message, ...], bool]:
