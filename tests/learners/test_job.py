@@ -465,8 +465,12 @@ def test_a_dry_run_without_rights_on_the_sequences(learners: Learners, learners_
             connection.execute("SET ROLE guest")
             guest = Learners(connection)
             report = guest.run(dry_run=True)
-        assert (report.processed, report.failed) == (2, 0)
-        assert learners.execute("SELECT * FROM pg_sequences") == before
+            assert (report.processed, report.failed) == (2, 0)
+            assert learners.execute("SELECT * FROM pg_sequences") == before
+            learners.execute("ALTER TABLE weekly_kpi ADD id serial")
+            for dry_run in (True, False):  # here it does need one
+                with pytest.raises(JobFailed, match="permission denied for sequence"):
+                    guest.run(dry_run=dry_run)
     finally:
         learners.execute("DROP OWNED BY guest; DROP ROLE guest")
 

@@ -143,20 +143,22 @@ def numbered_columns(connection: Connection, name: str) -> tuple[NumberedColumn,
     """The columns of a table that sequences fill, for whoever must leave these as they are.
 
     No rollback gives back what a sequence said. So a value is computed from what it said last, as
-    far as we may look, and else from the end of its range.
+    far as we may look, and else from the end of its range. A column whose sequence we may not ask
+    is left out: to write it is refused.
     """
     quoted = identifier(name).as_string(connection)
     found = []
-    for column, default in connection.execute(_NUMBERED, {"name": quoted}).fetchall():
+    for column, is_identity, default in connection.execute(_NUMBERED, {"name": quoted}).fetchall():
         spelled = []
         value = default
         for asked in _NEXTVAL.finditer(default):
             sequence = asked[1].replace("''", "'")
             row = connection.execute(_SEQUENCE, {"name": sequence}).fetchone()
-            if row is not None:  # else the write itself will say that there is none
+            if row is not None and (is_identity or row[1]):
                 spelled.append(row[0])
-                value = value.replace(asked[0], row[1])
-        found.append(NumberedColumn(column, value, tuple(spelled)))
+                value = value.replace(asked[0], row[2])
+        if spelled:
+            found.append(NumberedColumn(column, value, tuple(spelled)))
     return tuple(found)
 
 
@@ -191,8 +193,8 @@ ORDER BY i.indexrelid
 
 # An identity column has no default; what it does is written as one.
 _NUMBERED = """
-SELECT name, value FROM (
-    SELECT a.attnum, a.attname::text AS name, CASE
+SELECT name, is_identity, value FROM (
+    SELECT a.attnum, a.attname::text AS name, a.attidentity <> '' AS is_identity, CASE
         WHEN a.attidentity = '' THEN pg_get_expr(d.adbin, d.adrelid)
         ELSE format('nextval(%%L::regclass)', pg_get_serial_sequence(%(name)s, a.attname))
     END AS value
@@ -207,7 +209,7 @@ WHERE value LIKE '%%nextval(%%' ORDER BY attnum
 _NEXTVAL = re.compile(r"nextval\(\(?'((?:[^']|'')+)'::(?:text\)::)?regclass\)")
 
 _SEQUENCE = """
-SELECT class.oid::regclass::text, CASE
+SELECT class.oid::regclass::text, has_sequence_privilege(class.oid, 'USAGE, UPDATE'), CASE
     WHEN has_sequence_privilege(class.oid, 'USAGE, SELECT') THEN format(
         '(COALESCE((SELECT last_value FROM pg_sequences WHERE schemaname = %%L'
         ' AND sequencename = %%L), %%s) + %%s * number)',
