@@ -23,6 +23,8 @@ from benchmarks.databases import throwaway_postgres
 from benchmarks.history import write_history
 from benchmarks.learners import GOALS as LEARNER_GOALS
 from benchmarks.learners import measure_learners
+from benchmarks.policy_replay import GOALS as POLICY_REPLAY_GOALS
+from benchmarks.policy_replay import measure_policy_replay
 from benchmarks.questions import GOALS as QUESTION_GOALS
 from benchmarks.questions import measure_questions
 from benchmarks.results import save
@@ -39,9 +41,19 @@ GOALS = {
     **SIGNAL_GOALS,
     **QUESTION_GOALS,
     **LEARNER_GOALS,
+    **POLICY_REPLAY_GOALS,
 }
 
-PARTS = ["duckdb", "postgres", "import", "large", "signals", "questions", "learners"]
+PARTS = [
+    "duckdb",
+    "postgres",
+    "import",
+    "large",
+    "signals",
+    "questions",
+    "learners",
+    "policy_replay",
+]
 
 # After a start the jobs have their turn, and the store gives back what they left in its caches.
 IDLE_AFTER_S = 40.0
@@ -197,6 +209,8 @@ def main() -> int:
             measure_questions(work, part, quick=given.quick)
         if "learners" in wanted:
             measure_learners(work, part, quick=given.quick)
+        if "policy_replay" in wanted:
+            measure_policy_replay(work, part, quick=given.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if not given.quick:

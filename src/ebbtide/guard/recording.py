@@ -154,7 +154,9 @@ class Recorder:
             How many are new; what is there already stays as it is.
         """
         sealed = [
-            self._sealed(call, policies) for call, policies in calls if self.wants(call.tenant_id)
+            sealed_call(self.vault, redacted(call), policies)
+            for call, policies in calls
+            if self.wants(call.tenant_id)
         ]
         return self._shelf.add(sealed)
 
@@ -246,18 +248,24 @@ class Recorder:
                     self._until = monotonic() + CHOICES_S
         return self._choices
 
-    def _sealed(self, call: Call, policies: Iterable[str]) -> SealedCall:
-        tenant_uuid = to_uuid_text(call.tenant_id)
-        plain = _encode(_as_written(redacted(call)))
-        key_id, sealed = self.vault.seal(plain, _about(tenant_uuid, call.call_id))
-        named = recorded_policies(policies)
-        return SealedCall(tenant_uuid, call.call_id, call.at, named, key_id, sealed)
-
     def _opened(self, one: SealedCall) -> Call:
         return read_call(self._plain(one))
 
     def _plain(self, one: SealedCall) -> bytes:
         return self.vault.open(one.key_id, one.sealed, _about(one.tenant_uuid, one.call_id))
+
+
+def sealed_call(vault: Vault, call: Call, policies: Iterable[str]) -> SealedCall:
+    """A call as it is kept.
+
+    Args:
+        call: without its personal data; see :func:`redacted`.
+        policies: those that looked at it.
+    """
+    tenant_uuid = to_uuid_text(call.tenant_id)
+    key_id, sealed = vault.seal(_encode(_as_written(call)), _about(tenant_uuid, call.call_id))
+    named = recorded_policies(policies)
+    return SealedCall(tenant_uuid, call.call_id, call.at, named, key_id, sealed)
 
 
 def read_call(plain: bytes) -> Call:

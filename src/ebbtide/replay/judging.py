@@ -41,10 +41,14 @@ def judge(call: Call, versions: Sequence[PolicyVersion]) -> tuple[Verdict, ...]:
     )
 
 
-def result_of(call: Call, version: PolicyVersion) -> Result | None:
-    """The worst that one version says of a call; None when it looks at neither side."""
-    found = {one.result for one in _judged(with_stand_ins(call), (version,))}
-    return next((one for one in _WORST if one in found), None)
+def results_of(call: Call, versions: Sequence[PolicyVersion]) -> list[Result | None]:
+    """The worst that each version says of a call; None for one that looks at neither side."""
+    whole = with_stand_ins(call)
+    found = []
+    for version in versions:
+        said = {one.result for one in _judged(whole, (version,))}
+        found.append(next((one for one in _WORST if one in said), None))
+    return found
 
 
 def with_stand_ins(call: Call) -> Call:

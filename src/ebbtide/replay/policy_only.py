@@ -11,27 +11,25 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
-from multiprocessing import get_context
+from queue import SimpleQueue
 from time import monotonic
 
 import structlog
 
-from ebbtide.catalog.policy import PolicyVersion, read_policy
+from ebbtide.catalog.policy import PolicyVersion
 from ebbtide.domain.errors import EbbtideError, RunEnded, Unprocessable, WrongState
 from ebbtide.domain.ids import to_uuid_text
-from ebbtide.domain.policy import Result
 from ebbtide.domain.replay import PolicyReplay, ReplayState, TenantDifference
 from ebbtide.domain.time import TimeWindow, format_instant
-from ebbtide.guard.recording import Recorder, read_call
+from ebbtide.guard.recording import Recorder
 from ebbtide.replay.difference import Tally
-from ebbtide.replay.judging import result_of
+from ebbtide.replay.judge_apart import NEITHER, RESULTS, Judge, judge_page
 from ebbtide.store.state.base import StateStore
 
 log = structlog.get_logger(__name__)
@@ -39,7 +37,7 @@ log = structlog.get_logger(__name__)
 PAGE = 1_000
 #: From so many calls on two processes pay: starting them takes a second, and a run in the
 #: server's own process would slow down everybody else for as long as it takes.
-APART_FROM = 3_000
+APART_FROM = 5_000
 PROCESSES = 2
 AHEAD = 2 * PROCESSES  # pages read before the first one is judged
 RUNNING_MAX = 8
@@ -47,9 +45,6 @@ RUN_S = 900.0
 _SLACK_S = 60.0
 TELL_EVERY_S = 0.5
 STOP_S = 5.0
-
-_RESULTS = tuple(Result)
-_NEITHER = 255
 
 #: A page: what is known of each call outside, and its sealed text opened.
 Page = tuple[list[tuple[str, str]], list[bytes]]
@@ -195,27 +190,22 @@ class PolicyReplayer:
         )
         said = self._state.judgements.of_policy(one.policy_id, one.started_at)
         tallies: dict[str, Tally] = {}
-        with ExitStack() as stack:
-            judge = _judge_page
-            pool = None
-            if num >= self._apart_from and (os.cpu_count() or 1) > 1:
-                # Forking a process with threads may copy a lock that nobody lets go of.
-                pool = stack.enter_context(
-                    ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn"))
-                )
-            pages = self._pages(window, named, one.policy_id)
-            texts = (before.text, after.text)
-            for names, results in _judged(pages, texts, judge, pool):
+        is_apart = num >= self._apart_from and (os.cpu_count() or 1) > 1
+        pages = self._pages(window, named, one.policy_id)
+        judged = _judged(pages, (before.text, after.text), PROCESSES if is_apart else 0)
+        with closing(judged):
+            for names, results in judged:
                 for (tenant, call_id), first, second in zip(
                     names, results[::2], results[1::2], strict=True
                 ):
-                    if _NEITHER in (first, second):
+                    if NEITHER in (first, second):
                         continue
                     tallies.setdefault(tenant, Tally()).add(
-                        call_id, _RESULTS[first], _RESULTS[second], said.get((tenant, call_id))
+                        call_id, RESULTS[first], RESULTS[second], said.get((tenant, call_id))
                     )
                 progress.add(len(names))
-        spellings = self._state.tenants.spellings(list(tallies))
+        spellings = {uuid: one.tenant_id for uuid, one in shelf.choices().items()}
+        spellings |= self._state.tenants.spellings(list(tallies))
         found = [tally.of_tenant(spellings.get(uuid, uuid)) for uuid, tally in tallies.items()]
         return tuple(sorted(found, key=lambda each: each.tenant_id))
 
@@ -288,46 +278,35 @@ def digest_of(
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-Judge = Callable[[Sequence[bytes], tuple[str, str]], bytes]
-
-
 def _judged(
-    pages: Iterator[Page],
-    texts: tuple[str, str],
-    judge: Judge,
-    pool: ProcessPoolExecutor | None,
+    pages: Iterator[Page], texts: tuple[str, str], num_processes: int
 ) -> Iterator[tuple[list[tuple[str, str]], bytes]]:
     """Each page with its results, in the order of the pages."""
-    if pool is None:
+    if num_processes == 0:
         for names, calls in pages:
-            yield names, judge(calls, texts)
+            yield names, judge_page(texts, calls)
         return
-    waiting: deque[tuple[list[tuple[str, str]], Future[bytes]]] = deque()
-    try:
+    free: SimpleQueue[Judge] = SimpleQueue()
+
+    def judge(calls: Sequence[bytes]) -> bytes:
+        one = free.get()
+        try:
+            return one.judge(calls)
+        finally:
+            free.put(one)
+
+    with ExitStack() as stack:
+        for _ in range(num_processes):
+            one = Judge(texts)
+            stack.callback(one.close)
+            free.put(one)
+        pool = stack.enter_context(ThreadPoolExecutor(num_processes))
+        waiting: deque[tuple[list[tuple[str, str]], Future[bytes]]] = deque()
         for names, calls in pages:
-            waiting.append((names, pool.submit(judge, calls, texts)))
+            waiting.append((names, pool.submit(judge, calls)))
             if len(waiting) > AHEAD:
                 names, result = waiting.popleft()
                 yield names, result.result()
         while waiting:
             names, result = waiting.popleft()
             yield names, result.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _judge_page(calls: Sequence[bytes], texts: tuple[str, str]) -> bytes:
-    """Two bytes for each call: what either version says of it."""
-    versions = [_version(text) for text in texts]
-    found = bytearray()
-    for packed in calls:
-        call = read_call(packed)
-        for version in versions:
-            result = result_of(call, version)
-            found.append(_NEITHER if result is None else _RESULTS.index(result))
-    return bytes(found)
-
-
-@lru_cache(maxsize=8)
-def _version(text: str) -> PolicyVersion:
-    return read_policy(text)
