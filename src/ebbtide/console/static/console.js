@@ -68,6 +68,18 @@ document.addEventListener("keydown", (event) => {
   document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`)?.click();
 });
 
+// -- what is wider than its place --------------------------------------------------------------
+// Keys scroll only what has the focus; what fits needs no stop on the way through the page.
+function reach() {
+  document.querySelectorAll(".scroll, .raw").forEach((one) => {
+    const isWide = one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight;
+    if (isWide) one.tabIndex = 0; else one.removeAttribute("tabindex");
+  });
+}
+reach();
+addEventListener("resize", reach);
+document.addEventListener("toggle", reach, true);
+
 // -- something new -----------------------------------------------------------------------------
 const everyS = Number(document.body.dataset.everyS || 0);
 const told = document.querySelector("[data-refreshed]");
@@ -89,6 +101,7 @@ function replace(old, fresh) {
   const copy = document.adoptNode(fresh);
   copy.querySelectorAll("details").forEach((one, i) => { if (opened[i]) one.open = true; });
   const before = old.cloneNode(true);
+  before.querySelectorAll("[tabindex]").forEach((one) => one.removeAttribute("tabindex"));
   before.querySelectorAll("details").forEach((one, i) => { one.open = copy.querySelectorAll("details")[i]?.open ?? false; });
   if (before.outerHTML !== copy.outerHTML) old.replaceWith(copy);
 }
@@ -109,6 +122,7 @@ async function refresh() {
     const other = fresh.getElementById(old.id);
     if (other) replace(old, other);
   }
+  reach();
   told.textContent = `Looked for something new at ${new Date().toISOString().slice(11, 16)}.`;
 }
 
