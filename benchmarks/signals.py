@@ -89,6 +89,7 @@ class Ticking:
             )
         )
         self.events.maintain()
+        self.state.maintain()
         self.now += TICK
 
     def tick(self) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ebbtide.jobs.job import Job, JobOutcome, RunContext, Stores
+from ebbtide.signals.current import current_of
 from ebbtide.signals.refresh import refresher_of
 
 
@@ -17,6 +18,7 @@ class ComputeStickiness:
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
         self._refresher = refresher_of(stores.catalog, stores.events, stores.state)
+        self._current = current_of(stores.catalog, stores.events, stores.state)
 
     def run(self, context: RunContext) -> JobOutcome:
         """Compute everything that may be different at ``as_of``.
@@ -31,6 +33,8 @@ class ComputeStickiness:
             computed_at=stores.state.runs.get(context.run_id).started_at,
             check=context.check,
         )
+        if step.advance is not None:
+            self._current.expect(context.as_of)  # money is asked for next, by who suggests calls
         return JobOutcome(
             {
                 "num_tenants": step.num_tenants,

@@ -110,6 +110,11 @@ class Current:
         self._kept: OrderedDict[int, Snapshot] = OrderedDict()  # by the token of stored facts
         self._standing: _Standing | None = None
 
+    def expect(self, as_of: datetime) -> None:
+        """A run has worked out this moment: begin to read its money while the run is written."""
+        with self._lock:
+            self._ledger.read_ahead(as_of)
+
     def newest(self, head: FactsHead) -> Snapshot:
         """All customers by the newest stored facts.
 

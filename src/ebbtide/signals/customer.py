@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -15,6 +15,7 @@ from ebbtide.signals.facts import DAY, Economics, Facts
 from ebbtide.signals.friction import Friction, compute_friction
 from ebbtide.signals.intent import Intent, compute_intent
 from ebbtide.signals.interventions import begun_by, suggest
+from ebbtide.signals.margin import compute_margin
 from ebbtide.signals.measures import Measured, age_start
 from ebbtide.signals.playbooks import Match, match_playbooks
 from ebbtide.signals.risk import Risk, compute_risk
@@ -65,7 +66,9 @@ class Customer:
 
     def margin_warning(self, economics: Economics | None) -> str | None:
         """What the money of the moment in question says of the price; None: nothing."""
-        return self._measured.with_money(economics).margin_warning
+        one = self._measured
+        margin = compute_margin(economics, one.facts.first_event_at, one.as_of, one.rules)
+        return None if margin is None else margin.warning
 
     def is_of(self, facts: Facts, as_of: datetime) -> bool:
         """Whether this was said of these very facts, for this moment."""
@@ -87,7 +90,7 @@ class Customer:
         if self.intent.provisional:
             return None  # time itself makes it final
         old = self._measured.facts
-        is_same = facts.firsts == old.firsts and _begun(facts) == _begun(old)
+        is_same = facts.firsts == old.firsts and _begun_alike(facts, old)
         return self.intent if is_same else None
 
     def with_money(self, economics: Economics | None) -> Customer:
@@ -151,8 +154,18 @@ def assess(
     )
 
 
-def _begun(facts: Facts) -> dict[str, datetime]:
-    return {event_type: span.first_at for event_type, span in facts.spans.items()}
+def _begun_alike(one: Facts, other: Facts) -> bool:
+    """Whether both know the same types of events, each since the same moment."""
+    spans, others = one.spans, other.spans
+    if spans is others:
+        return True
+    if len(spans) != len(others):
+        return False
+    for event_type, span in spans.items():
+        there = others.get(event_type)
+        if there is None or there.first_at != span.first_at:
+            return False
+    return True
 
 
 def at_risk_order(customer: Customer) -> tuple[int, int, bool, Fraction, str]:
@@ -183,34 +196,41 @@ def next_change_at(facts: Facts, as_of: datetime, rules: Rules) -> datetime | No
         A moment after ``as_of``, perhaps one at which nothing jumps after all; None when nothing
         will ever change without a new event.
     """
-    moments = [moment for moment in _jumps(facts, as_of, rules) if moment > as_of]
-    return min(moments, default=None)
+    later = [moment for moment in _jumps(facts, as_of, rules) if moment > as_of]
+    return min(later) if later else None
 
 
-def _jumps(facts: Facts, as_of: datetime, rules: Rules) -> Iterator[datetime]:
+def _jumps(facts: Facts, as_of: datetime, rules: Rules) -> list[datetime]:
+    """Moments at which something jumps; of those gone by already not all."""
     signals = rules.signals
+    moments = [
+        facts.last_event_at + signals.risk.gone_after_days * DAY,
+        facts.signed_up_at + timedelta(hours=signals.intent.window_hours),
+    ]
     if facts.expires_at is not None:
-        yield facts.expires_at
-    yield facts.last_event_at + signals.risk.gone_after_days * DAY
-    yield facts.signed_up_at + timedelta(hours=signals.intent.window_hours)
+        moments.append(facts.expires_at)
     last_api_call = facts.last_at(API_CALL)
     if last_api_call is not None:
-        yield last_api_call + timedelta(hours=signals.silent_churn.api_call_within_hours)
-    for compared in rules.ages:
-        start = age_start(compared.metric, compared.event_types, facts)
+        within = timedelta(hours=signals.silent_churn.api_call_within_hours)
+        moments.append(last_api_call + within)
+    for (metric, event_types), passes_after in rules.ages.items():
+        start = age_start(metric, event_types, facts)
         if start is not None:
-            yield start + compared.passes_after
+            place = bisect_right(passes_after, as_of - start)
+            if place < len(passes_after):
+                moments.append(start + passes_after[place])
     since = gap_start(facts)
     if since is not None and as_of - since >= signals.silent_churn.no_investigation_for_days * DAY:
         # Texts say full days.
-        yield since + ((as_of - since) // DAY + 1) * DAY
+        moments.append(since + ((as_of - since) // DAY + 1) * DAY)
     if to_tenths(facts.actions_30d, rules):
         age = as_of - facts.first_event_at
         if age < 7 * DAY:
-            yield facts.first_event_at + 7 * DAY
+            moments.append(facts.first_event_at + 7 * DAY)
         elif age < 30 * DAY:
             # The base of a young tenant grows all the time, and the ratio with it.
-            yield as_of + _MICROSECOND
+            moments.append(as_of + _MICROSECOND)
     if to_tenths(facts.actions_7d, rules) > facts.peak_tenths:
         # This midnight may hold a new peak, which outlasts the week that made it.
-        yield as_of.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+        moments.append(as_of.replace(hour=0, minute=0, second=0, microsecond=0) + DAY)
+    return moments

@@ -7,7 +7,9 @@ Whoever had something stored further back is summed anew.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
@@ -19,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ebbtide.catalog.loader import Catalog
+from ebbtide.domain.errors import StoreUnavailable
 from ebbtide.domain.time import HOUR, floor_hour
 from ebbtide.signals.economics import read_subscriptions
 from ebbtide.signals.facts import DAY, Economics, SubscriptionEvent
@@ -76,6 +79,7 @@ class _Sum(NamedTuple):
 
 _ZERO = _Sum()
 _Sums = Mapping[str, _Sum]  #: by tenant; one that is missing has no events
+_Parts = tuple[dict[str, _Sum], dict[str, _Sum]]  #: up to a cut, and after it
 _Integers = npt.NDArray[np.int64]
 
 
@@ -170,6 +174,29 @@ class _Edge:
         }
 
 
+class _ReadAhead:
+    """A reading under way; whoever asks for what it reads waits for its end."""
+
+    def __init__(self, asked: tuple[datetime, ...], read: Callable[[], _Parts]) -> None:
+        self._asked = asked
+        self._read = read
+        self._found: _Parts | None = None
+        self._thread = threading.Thread(target=self._run, name="ebbtide-ledger", daemon=True)
+        self._thread.start()
+
+    def result(self, asked: tuple[datetime, ...]) -> _Parts | None:
+        """What was found; None when it was asked for another stretch, or could not be read."""
+        if asked != self._asked:
+            return None
+        self._thread.join()
+        return self._found
+
+    def _run(self) -> None:
+        # Whoever needs it reads it again, and hears then why it cannot be read.
+        with suppress(StoreUnavailable):
+            self._found = self._read()
+
+
 class Ledger:
     """Economics of all tenants, equal to those gathered in full. One thread at a time.
 
@@ -188,6 +215,20 @@ class Ledger:
         self._before: dict[str, _Sum] = {}
         self._edges: list[_Edge | None] = [None, None]
         self._subscriptions: Mapping[str, Sequence[SubscriptionEvent]] = {}
+        self._read_ahead: _ReadAhead | None = None
+
+    def read_ahead(self, as_of: datetime) -> None:
+        """Begin to read, in a thread of its own, what :meth:`at` will need for a later moment.
+
+        Call it only when all that was stored before the moment's changes were asked for is to be
+        seen. What is not needed after all, or could not be read, is read again.
+        """
+        known, was = self._known, self._until
+        if known is None or was is None or not known <= as_of <= known + PAUSE_MAX:
+            return
+        until = floor_hour(as_of - HOUR)
+        asked = was, until, as_of
+        self._read_ahead = _ReadAhead(asked, lambda: self._read(was, until, as_of, None))
 
     def at(self, as_of: datetime, stored: Sequence[Change] | None) -> Money:
         """Money and calls at a moment, by tenant id.
@@ -214,9 +255,7 @@ class Ledger:
         self._until, self._known = until, as_of
         return Money(as_of, dict(self._settled), fresh, dict(self._before), self._subscriptions)
 
-    def _windows(
-        self, as_of: datetime, until: datetime, tenants: Collection[str] | None
-    ) -> tuple[dict[str, _Sum], dict[str, _Sum]]:
+    def _windows(self, as_of: datetime, until: datetime, tenants: Collection[str] | None) -> _Parts:
         """The last window up to ``until``, and the whole one before it."""
         start = as_of - PERIOD
         settled, _ = self._read(start, until, until, tenants)
@@ -239,7 +278,9 @@ class Ledger:
                     before[tenant_id] = before.get(tenant_id, _ZERO).plus(lost)
                 else:
                     before[tenant_id] = before.get(tenant_id, _ZERO).minus(lost)
-        gained, fresh = self._read(was, until, as_of, None)
+        ahead, self._read_ahead = self._read_ahead, None
+        found = ahead.result((was, until, as_of)) if ahead is not None else None
+        gained, fresh = found or self._read(was, until, as_of, None)
         for tenant_id, new in gained.items():
             settled[tenant_id] = settled.get(tenant_id, _ZERO).plus(new)
         touched = sorted({one.tenant_id for one in mine if one.first_at <= was})
@@ -304,12 +345,12 @@ class Ledger:
 
     def _read(
         self, start: datetime, cut: datetime, end: datetime, tenants: Collection[str] | None
-    ) -> tuple[dict[str, _Sum], dict[str, _Sum]]:
+    ) -> _Parts:
         """Sums of ``(start, cut]`` and ``(cut, end]``; the cut is a full hour, or the end.
 
         With many tenants named they may hold others too.
         """
-        found: tuple[dict[str, _Sum], dict[str, _Sum]] = ({}, {})
+        found: _Parts = ({}, {})
         if start >= end:
             return found
         if tenants is not None and len(tenants) > self._events.tenants_named_max:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from ebbtide.signals.exact import compare
 from ebbtide.signals.facts import DAY, Economics, SubscriptionEvent
@@ -50,16 +50,23 @@ class Margin:
         self._as_of = as_of
         self._rules = rules
         self._subscribed = subscribed_times(economics.subscription, first_event_at, as_of)
+        self._last: Period | None = None
+        self._before: Period | None = None
 
-    @cached_property
+    @property
     def last(self) -> Period:
         """The 30 days that end at the moment."""
-        return self._period(self._as_of, self._economics.llm_cost_usd_30d)
+        if self._last is None:
+            self._last = self._period(self._as_of, self._economics.llm_cost_usd_30d)
+        return self._last
 
-    @cached_property
+    @property
     def before(self) -> Period:
         """The 30 days before those."""
-        return self._period(self._as_of - PERIOD, self._economics.llm_cost_usd_30d_before)
+        if self._before is None:
+            cost_usd = self._economics.llm_cost_usd_30d_before
+            self._before = self._period(self._as_of - PERIOD, cost_usd)
+        return self._before
 
     @property
     def api_call_change(self) -> Fraction:
@@ -67,7 +74,7 @@ class Margin:
         one = self._economics
         return Fraction(one.num_api_calls_30d, one.num_api_calls_30d_before) - 1
 
-    @cached_property
+    @property
     def warning(self) -> str | None:
         """Negative, falling, or None: no reason to talk about the price."""
         last, one, rule = self.last, self._economics, self._rules.signals.pricing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -53,7 +53,8 @@ class Rules:
     stickiness_tenths: tuple[int, int, int]  # of a view, a replay, an export
     friction_14d: Weights  # friction/1, by event type
     friction_7d: Weights  # friction/2, by event type
-    ages: tuple[Age, ...]  # what changes by time alone, each once
+    #: What changes by time alone: (metric, event types) -> the ages at which it does, in order.
+    ages: Mapping[tuple[str, tuple[str, ...]], tuple[timedelta, ...]]
 
 
 def read_rules(catalog: Catalog) -> Rules:
@@ -105,8 +106,15 @@ def make_rules(
         stickiness_tenths=(view, replay, export),
         friction_14d=Weights.of(friction_14d),
         friction_7d=Weights.of(friction_7d),
-        ages=tuple(dict.fromkeys(_ages(signals, playbooks))),
+        ages=_in_order(_ages(signals, playbooks)),
     )
+
+
+def _in_order(ages: Iterable[Age]) -> dict[tuple[str, tuple[str, ...]], tuple[timedelta, ...]]:
+    found: dict[tuple[str, tuple[str, ...]], set[timedelta]] = {}
+    for one in ages:
+        found.setdefault((one.metric, one.event_types), set()).add(one.passes_after)
+    return {what: tuple(sorted(lengths)) for what, lengths in found.items()}
 
 
 def _ages(signals: Signals, playbooks: Mapping[str, Playbook]) -> Iterator[Age]:

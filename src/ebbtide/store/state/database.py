@@ -68,6 +68,9 @@ class Database(ABC):
         ):
             yield connection
 
+    def maintain(self) -> None:
+        """Do now what would hold up a later write; nothing where the engine does so by itself."""
+
     @abstractmethod
     def forget_traces(self) -> None:
         """Remove what deleted rows left in the engine's journal, where that is in our hands."""

@@ -20,6 +20,9 @@ from ebbtide.store.state.database import Database
 
 BUSY_TIMEOUT_S = 10  # another process may hold the file while it migrates or checkpoints
 WAL_KEPT_BYTES = 16 * 2**20  # after one huge write the log shrinks back to this
+# The commit that fills so many pages moves the log into the file itself, and is slow. Where
+# somebody calls maintain() between writes, that is done before, and few pages are moved twice.
+WAL_PAGES_MAX = WAL_KEPT_BYTES // 4096
 
 # What each connection is set to and must read back. FULL: a commit is on the disk before it
 # returns; with NORMAL, WAL mode makes no fsync at all and a power cut takes commits back.
@@ -29,6 +32,7 @@ _PRAGMAS: tuple[tuple[str, str, object], ...] = (
     ("foreign_keys", "ON", 1),
     ("secure_delete", "ON", 1),  # what is erased is overwritten, not only unlinked
     ("journal_size_limit", str(WAL_KEPT_BYTES), WAL_KEPT_BYTES),
+    ("wal_autocheckpoint", str(WAL_PAGES_MAX), WAL_PAGES_MAX),
 )
 
 _UNAVAILABLE = {
@@ -94,6 +98,11 @@ class SQLiteDatabase(Database):
         """The machine's clock as SQLite reads it, to the millisecond."""
         text = connection.scalar(sa.text("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"))
         return datetime.fromisoformat(str(text))
+
+    def maintain(self) -> None:
+        """Move what the log holds into the file, as far as nobody still reads it there."""
+        with self._in_our_words(), closing(self.engine.raw_connection()) as connection:
+            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def forget_traces(self) -> None:
         """Move the write-ahead log into the file and empty it.
