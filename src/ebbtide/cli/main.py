@@ -32,6 +32,8 @@ from ebbtide.cli.output import errors, inert
 from ebbtide.cli.policies import policies_commands
 from ebbtide.cli.pulse import pulse_command
 from ebbtide.cli.quarantine import quarantine_commands
+from ebbtide.cli.replay import replay_command
+from ebbtide.cli.replay_policy import replay_policy_command
 from ebbtide.cli.revenue import revenue_command
 from ebbtide.cli.simulate import simulate
 from ebbtide.cli.tenants import tenants_commands
@@ -89,6 +91,8 @@ def build_cli(
     app.command("events")(events_command(connect))
     app.command("limits")(limits_command(connect))
     app.command("revenue")(revenue_command(connect))
+    app.command("replay")(replay_command(connect, sleep))
+    app.command("replay-policy")(replay_policy_command(connect, sleep))
     app.command("backfill")(backfill_command(connect))
     app.command("simulate")(simulate)
     app.command("verify")(verify)
