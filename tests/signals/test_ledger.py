@@ -73,3 +73,26 @@ def test_moving_on_equals_reading_in_full(on_engine: Company) -> None:
         assert plain(dict(found)) == plain(full), number
         assert len(found) == len(full) and "nobody" not in found
         on_engine.now += draw.choice([0 * HOUR, HOUR / 4, HOUR / 4, HOUR, 4 * HOUR, 3 * DAY])
+
+
+def test_what_was_read_ahead_equals_reading_in_full(on_engine: Company) -> None:
+    draw = random.Random(11)
+    ledger = Ledger(on_engine.events, on_engine.catalog)
+    since = 0
+    num_used = 0
+    for number in range(14):
+        happen(on_engine, draw, draw.choice([0, 5, 40]))
+        changes, since = on_engine.events.changes(since)
+        ledger.read_ahead(on_engine.now)  # nothing is known yet at first: it does nothing
+        if draw.random() < 0.4:
+            happen(on_engine, draw, 20)
+            more, since = on_engine.events.changes(since)
+            changes = [*changes, *more]
+            ledger.forget_ahead()
+        else:
+            num_used += 1
+        found = ledger.at(on_engine.now, None if number == 0 else changes)
+        full = gather_economics(on_engine.events, on_engine.catalog, on_engine.now)
+        assert plain(dict(found)) == plain(full), number
+        on_engine.now += draw.choice([HOUR / 4, HOUR / 4, HOUR, 4 * HOUR])
+    assert num_used > 3

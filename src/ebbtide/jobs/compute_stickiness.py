@@ -34,7 +34,8 @@ class ComputeStickiness:
             check=context.check,
         )
         if step.advance is not None:
-            self._current.expect(context.as_of)  # money is asked for next, by who suggests calls
+            # Money is asked for next, by who suggests calls.
+            self._current.expect(context.as_of, step.advance.changes_since)
         return JobOutcome(
             {
                 "num_tenants": step.num_tenants,

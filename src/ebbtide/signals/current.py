@@ -109,10 +109,16 @@ class Current:
         self._lock = threading.Lock()
         self._kept: OrderedDict[int, Snapshot] = OrderedDict()  # by the token of stored facts
         self._standing: _Standing | None = None
+        self._expected: int | None = None
 
-    def expect(self, as_of: datetime) -> None:
-        """A run has worked out this moment: begin to read its money while the run is written."""
+    def expect(self, as_of: datetime, changes_since: int) -> None:
+        """A run has worked out a moment: begin to read its money while the run is written.
+
+        Args:
+            changes_since: how far the run was told what is stored.
+        """
         with self._lock:
+            self._expected = changes_since
             self._ledger.read_ahead(as_of)
 
     def newest(self, head: FactsHead) -> Snapshot:
@@ -157,6 +163,8 @@ class Current:
             stored = left.news_since(before.left.number)
             if at < before.snapshot.moment.as_of:
                 stored = None
+        if self._expected != left.head.changes_since:
+            self._ledger.forget_ahead()  # another run was told of more since
         money = self._ledger.at(at, stored)
         facts = {left.uuids[name]: left.facts[name] for name in sorted(left.facts)}
         firsts = FirstEvents(left.facts)

@@ -220,8 +220,9 @@ class Ledger:
     def read_ahead(self, as_of: datetime) -> None:
         """Begin to read, in a thread of its own, what :meth:`at` will need for a later moment.
 
-        Call it only when all that was stored before the moment's changes were asked for is to be
-        seen. What is not needed after all, or could not be read, is read again.
+        Call it after the changes were asked for that :meth:`at` will be told of; were it told of
+        later ones, they might be in nothing that was read: :meth:`forget_ahead` then. What could
+        not be read is read again.
         """
         known, was = self._known, self._until
         if known is None or was is None or not known <= as_of <= known + PAUSE_MAX:
@@ -229,6 +230,10 @@ class Ledger:
         until = floor_hour(as_of - HOUR)
         asked = was, until, as_of
         self._read_ahead = _ReadAhead(asked, lambda: self._read(was, until, as_of, None))
+
+    def forget_ahead(self) -> None:
+        """Do not use what was read ahead."""
+        self._read_ahead = None
 
     def at(self, as_of: datetime, stored: Sequence[Change] | None) -> Money:
         """Money and calls at a moment, by tenant id.
