@@ -214,7 +214,8 @@ _addresses = itertools.count(2)
 def stranger(server: Server) -> Client:
     """A client without a key, from an address of its own: wrong keys are counted by address."""
     server.admin.send(event())  # acme exists
-    return server.client(source=f"127.0.1.{next(_addresses)}")
+    number = next(_addresses)
+    return server.client(source=f"127.0.{1 + number // 250}.{1 + number % 250}")
 
 
 def ask(client: Client, method: str, entry: Entry, **headers: str) -> Answer:
