@@ -88,3 +88,38 @@ def test_events_of_several_types_are_counted_and_listed(store: EventStore) -> No
     assert len(read_events(store, meant).events) == 12
     assert count_events(store, EventFilter(event_types=())) == 0
     assert read_events(store, EventFilter("a\0b")).events == []
+
+
+def test_newest_events_are_found_from_the_end_whatever_the_window(store: EventStore) -> None:
+    ages = [timedelta(minutes=7 * n * n) for n in range(100)]  # dense at the end, 48 days long
+    models = ("gpt-4o", None)
+    store.append(
+        to_batch(
+            [
+                make_event(f"e{n}", timestamp=NOON - age, model=models[n % 2])
+                for n, age in enumerate(ages)
+            ]
+        )
+    )
+    for length in (5 * HOUR, 45 * DAY, None):
+        for until in (NOON, NOON - timedelta(hours=30, minutes=17)):
+            since = None if length is None else until - length
+            meant = EventFilter(since=since, as_of=until)
+            inside = [
+                NOON - age
+                for age in ages
+                if age >= NOON - until and (since is None or NOON - age > since)
+            ]
+            assert count_events(store, meant) == len(inside)
+            listed, cursor = [], None
+            while True:
+                page = read_events(store, meant, cursor=cursor, limit=30)
+                listed += [one.timestamp for one in page.events]
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+            assert listed == inside
+    named = EventFilter(as_of=NOON, said={"model": "gpt-4o"})
+    silent = EventFilter(as_of=NOON, said={"model": None})
+    assert count_events(store, named) == count_events(store, silent) == 50
+    assert {one.model for one in read_events(store, silent).events} == {None}

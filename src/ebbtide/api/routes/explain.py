@@ -89,7 +89,9 @@ def explain_number(
     meant = _events_of(found, known_at)
     num_events = None if meant is None else count_events(house.events, meant)
     num_late = None
-    if meant is not None and num_events is not None and known_at is None:
+    if num_events is not None and known_at is None:
+        num_late = 0  # of the present nothing came later
+    if meant is not None and num_events and known_at is None and as_of is not None:
         then = replace(meant, known_at=parse_instant(answer["as_of"]))
         num_late = num_events - count_events(house.events, then)
     metrics = house.catalog.metrics

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -16,10 +16,13 @@ from ebbtide.domain.event import Event
 from ebbtide.domain.ids import is_uuid_form, to_uuid_text
 from ebbtide.domain.time import EPOCH, format_instant, parse_instant
 from ebbtide.store.events.base import EVENT_COLUMNS, EventStore
+from ebbtide.store.events.relations import event_counts
 
 PAGE_MAX = 1000
 #: Columns of :attr:`EventFilter.said`.
 SAID_COLUMNS = ("source", "model", "policy_id", "policy_version", "resource")
+#: Parts of the window in which the newest events are looked for before all of it is read.
+_STRIDES = (timedelta(hours=1), timedelta(days=1), timedelta(days=30))
 _COST_SHOWN = Decimal("0.000001")
 
 
@@ -78,14 +81,29 @@ def read_events(
         moment, uuid = _read_cursor(cursor)
         conditions.append("(timestamp < :at OR (timestamp = :at AND event_uuid < :after))")
         params |= {"at": moment, "after": uuid}
-    rows = store.query(
+    text = (
         f"SELECT {', '.join(EVENT_COLUMNS)} FROM events WHERE {' AND '.join(conditions)}"
-        f" ORDER BY timestamp DESC, event_uuid DESC LIMIT {min(limit, PAGE_MAX) + 1}",
-        params,
+        f" ORDER BY timestamp DESC, event_uuid DESC LIMIT {min(limit, PAGE_MAX) + 1}"
     )
+    rows: Sequence[tuple[Any, ...]] = ()
+    for since in _starts(meant, params):
+        rows = store.query(text, params | {"since": since})
+        if len(rows) > limit:
+            break  # the newest ones are all in this part of the window
     events = [Event(row[0], row[1] or row[0], *row[2:]) for row in rows[:limit]]
     more = len(rows) > limit
     return EventPage(events, _write_cursor(events[-1]) if more else None)
+
+
+def _starts(meant: EventFilter, params: Mapping[str, Any]) -> Iterator[datetime]:
+    """Where to begin to look: near the end of the window first, since few events are wanted."""
+    end = params.get("at", meant.as_of)
+    since: datetime = params["since"]
+    if end is not None:
+        for length in _STRIDES:
+            if since + length < end:
+                yield end - length
+    yield since
 
 
 def count_events(store: EventStore, meant: EventFilter) -> int:
@@ -93,8 +111,25 @@ def count_events(store: EventStore, meant: EventFilter) -> int:
     conditions, params = _conditions(meant)
     if not conditions:
         return 0
+    if meant.as_of is not None and _is_counted_by_hours(meant):
+        types = meant.event_types if meant.event_type is None else (meant.event_type,)
+        relation, asked = event_counts(
+            meant.since,
+            meant.as_of,
+            event_types=None if types is None else sorted(types),
+            tenants=None if meant.tenant_id is None else [meant.tenant_id],
+        )
+        found = store.query(f"SELECT SUM(num) FROM {relation} AS counted", asked)[0][0]
+        return int(found or 0)
     text = f"SELECT COUNT(*) FROM events WHERE {' AND '.join(conditions)}"
     return int(store.query(text, params)[0][0])
+
+
+def _is_counted_by_hours(meant: EventFilter) -> bool:
+    """Whether the counts by the hour say enough: they know customer and type, and no more."""
+    both = meant.event_type is not None and meant.event_types is not None
+    others = (meant.event_id, meant.user_id, meant.session_id, meant.known_at)
+    return not both and not meant.said and all(one is None for one in others)
 
 
 def _conditions(meant: EventFilter) -> tuple[list[str], dict[str, Any]]:
