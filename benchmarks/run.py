@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.console import GOALS as CONSOLE_GOALS
+from benchmarks.console import measure_console
 from benchmarks.databases import throwaway_postgres
 from benchmarks.history import write_history
 from benchmarks.learners import GOALS as LEARNER_GOALS
@@ -40,6 +42,7 @@ GOALS = {
     "rss_idle_10m_bytes": 400_000_000,
     **SIGNAL_GOALS,
     **QUESTION_GOALS,
+    **CONSOLE_GOALS,
     **LEARNER_GOALS,
     **POLICY_REPLAY_GOALS,
 }
@@ -51,6 +54,7 @@ PARTS = [
     "large",
     "signals",
     "questions",
+    "console",
     "learners",
     "policy_replay",
 ]
@@ -207,6 +211,8 @@ def main() -> int:
             measure_signals(work, part, quick=given.quick)
         if "questions" in wanted:
             measure_questions(work, part, quick=given.quick)
+        if "console" in wanted:
+            measure_console(work, part, quick=given.quick)
         if "learners" in wanted:
             measure_learners(work, part, quick=given.quick)
         if "policy_replay" in wanted:
