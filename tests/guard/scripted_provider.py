@@ -157,7 +157,7 @@ def streams(*pieces: bytes | threading.Event, is_whole: bool = True) -> Act:
 def tells(text: str, with_usage: bool = True) -> Act:
     """A stream that tells a text word by word."""
     words = [chunk({"role": "assistant", "content": ""})]
-    words += [chunk({"content": word}) for word in text.split(" ")]
+    words += [chunk({"content": word + " "}) for word in text.split(" ")]
     words.append(chunk({}, "stop"))
     return streams(*words, *([USAGE] if with_usage else []), DONE)
 
@@ -239,11 +239,11 @@ def _serve(found: Provider, line: socket.socket, open_lines: set[socket.socket])
 
 
 def _read(reader: Any) -> Seen | None:
-    first = reader.readline().decode().split(" ")
+    first = reader.readline().decode("latin-1").split(" ")
     if len(first) < 2:
         return None
     headers = {}
-    while (text := reader.readline().decode().strip()) != "":
+    while (text := reader.readline().decode("latin-1").strip()) != "":
         name, _, value = text.partition(":")
         headers[name] = value.strip()
     return Seen(first[1], headers, reader.read(int(headers.get("Content-Length", 0))))

@@ -46,6 +46,7 @@ _KEYS: Mapping[str, type | tuple[type, ...]] = {
     "default": bool,
     "allow_private": bool,
     "stream_usage": bool,
+    "prices": str,
     "timeout_s": (int, float),
     "answer_max_mb": int,
 }
@@ -64,6 +65,8 @@ class Upstream:
         is_default: whether it is called for models that no upstream names.
         is_private: whether it may lie on an own network, and be spoken to without TLS there.
         has_stream_usage: whether it counts tokens at the end of a stream when asked to.
+        prices: whose prices its models have, as the price table names the provider; None looks
+            a model up by its name alone.
         timeout_s: how long one call may take from its first byte to its last.
         answer_max_bytes: how long an answer may be.
     """
@@ -79,6 +82,7 @@ class Upstream:
     timeout_s: float = TIMEOUT_S
     answer_max_bytes: int = ANSWER_MAX_MB * 1024 * 1024
     secret: str | None = field(default=None, repr=False)
+    prices: str | None = None
 
     @property
     def reach(self) -> Reach:
@@ -226,6 +230,7 @@ def _upstream(table: Any, secret: Callable[[str], str | None]) -> Upstream:
         timeout_s,
         answer_max_mb * 1024 * 1024,
         value,
+        table.get("prices"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ebbtide.domain.chat import content_text, tool_texts
+from ebbtide.domain.chat import content_text
 
 EVENT_MAX_BYTES = 4 * 1024 * 1024  # of one piece of a stream
 _DONE = b"[DONE]"
@@ -36,7 +36,7 @@ class AnswerText:
         self.is_complete = False
         self.error_type: str | None = None
         self._parts: dict[int, list[str]] = {}
-        self._tools: dict[tuple[int, int], list[str]] = {}
+        self._tools: dict[tuple[int, int], tuple[list[str], list[str]]] = {}
 
     @property
     def text(self) -> str | None:
@@ -44,8 +44,8 @@ class AnswerText:
         choices: dict[int, list[str]] = {}
         for index, parts in self._parts.items():
             choices.setdefault(index, []).append("".join(parts))
-        for (index, _), parts in sorted(self._tools.items()):
-            choices.setdefault(index, []).append("".join(parts))
+        for (index, _), (name, arguments) in sorted(self._tools.items()):
+            choices.setdefault(index, []).append(f"{''.join(name)}({''.join(arguments)})")
         if not choices:
             return None
         said = ("\n".join(one for one in choices[at] if one) for at in sorted(choices))
@@ -64,8 +64,8 @@ class AnswerText:
             message = one.get("message")
             if isinstance(message, dict):
                 self._say(index, message)
-                for at, text in enumerate(tool_texts(message.get("tool_calls"))):
-                    self._tools[index, at] = [text]
+                for at, call in enumerate(_objects(message.get("tool_calls"))):
+                    self._use_tool(index, at, call)
             self._finish(one)
         self.is_complete = True
 
@@ -92,10 +92,7 @@ class AnswerText:
                 index = _index(one, "index")
                 self._say(index, delta)
                 for call in _objects(delta.get("tool_calls")):
-                    asked = call.get("function")
-                    if isinstance(asked, dict):
-                        parts = self._tools.setdefault((index, _index(call, "index")), [])
-                        parts += [asked[n] for n in ("name", "arguments") if _is_text(asked, n)]
+                    self._use_tool(index, _index(call, "index"), call)
             self._finish(one)
         return choices == [] and isinstance(chunk.get("usage"), dict)
 
@@ -105,6 +102,15 @@ class AnswerText:
             text, _ = content_text(message.get(name))
             if text:
                 parts.append(text)
+
+    def _use_tool(self, index: int, at: int, call: Mapping[str, Any]) -> None:
+        """What is asked of a tool; its name and its arguments may come in pieces."""
+        asked = call.get("function")
+        if isinstance(asked, dict):
+            pieces = self._tools.setdefault((index, at), ([], []))
+            for piece, name in zip(pieces, ("name", "arguments"), strict=True):
+                if isinstance(asked.get(name), str):
+                    piece.append(asked[name])
 
     def _finish(self, choice: Mapping[str, Any]) -> None:
         reason = choice.get("finish_reason")
@@ -179,10 +185,6 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 def _index(value: Mapping[str, Any], name: str) -> int:
     index = value.get(name)
     return index if type(index) is int and 0 <= index < 1000 else 0
-
-
-def _is_text(value: Mapping[str, Any], name: str) -> bool:
-    return isinstance(value.get(name), str)
 
 
 def _count(value: Any) -> int | None:

@@ -154,7 +154,7 @@ class Proxy:
         self._cost_of = cost_of
         self._clock = clock
         self._num_calls = 0
-        self._priced: set[str] = set()
+        self._priced: set[tuple[str, str | None]] = set()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="ebbtide-guard")
 
     @property
@@ -215,14 +215,16 @@ class Proxy:
             if not is_handed_on:
                 self._num_calls -= 1
 
-    def _look_up_price(self, model: str, at: datetime) -> asyncio.Future[Any] | None:
+    def _look_up_price(
+        self, model: str, provider: str | None, at: datetime
+    ) -> asyncio.Future[Any] | None:
         """Have the price of a model looked up beside its first call: the table is large."""
-        if model in self._priced:
+        if (model, provider) in self._priced:
             return None
         if len(self._priced) >= _KNOWN_MAX:
             self._priced.clear()
-        self._priced.add(model)
-        any_call = {"model": model, "tokens_in": 1, "tokens_out": 1}
+        self._priced.add((model, provider))
+        any_call = {"model": model, "provider": provider, "tokens_in": 1, "tokens_out": 1}
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(self._threads, self._cost_of, any_call, at)
 
@@ -259,7 +261,7 @@ class Proxy:
     async def _ask(self, flight: _Flight) -> Reply:
         request, upstream = flight.request, flight.upstream
         body = request.body(counts_usage=upstream.has_stream_usage)
-        flight.pricing = self._look_up_price(request.model, flight.call.at)
+        flight.pricing = self._look_up_price(request.model, upstream.prices, flight.call.at)
         flight.began = monotonic()
         try:
             exchange = await self._models.send(
@@ -408,6 +410,7 @@ class Proxy:
         if cost is None and answer.tokens_in is not None:
             counted = {
                 "model": flight.call.model,
+                "provider": flight.upstream.prices,
                 "tokens_in": answer.tokens_in,
                 "tokens_out": answer.tokens_out,
                 "tokens_cache_read": answer.tokens_cache_read,
