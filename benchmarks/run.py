@@ -27,6 +27,8 @@ from benchmarks.learners import GOALS as LEARNER_GOALS
 from benchmarks.learners import measure_learners
 from benchmarks.policy_replay import GOALS as POLICY_REPLAY_GOALS
 from benchmarks.policy_replay import measure_policy_replay
+from benchmarks.proxy import GOALS as PROXY_GOALS
+from benchmarks.proxy import measure_proxy
 from benchmarks.questions import GOALS as QUESTION_GOALS
 from benchmarks.questions import measure_questions
 from benchmarks.results import save
@@ -45,6 +47,7 @@ GOALS = {
     **CONSOLE_GOALS,
     **LEARNER_GOALS,
     **POLICY_REPLAY_GOALS,
+    **PROXY_GOALS,
 }
 
 PARTS = [
@@ -57,6 +60,7 @@ PARTS = [
     "console",
     "learners",
     "policy_replay",
+    "proxy",
 ]
 
 # After a start the jobs have their turn, and the store gives back what they left in its caches.
@@ -217,6 +221,8 @@ def main() -> int:
             measure_learners(work, part, quick=given.quick)
         if "policy_replay" in wanted:
             measure_policy_replay(work, part, quick=given.quick)
+        if "proxy" in wanted:
+            measure_proxy(work / "guard", part, quick=given.quick)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if not given.quick:
