@@ -15,6 +15,8 @@ _FULL_WIDTH = {number: chr(number - 0xFEE0) for number in range(0xFF01, 0xFF5F)}
 _TO_PLAIN = {**_UNSEEN, **_PLAIN, **_FULL_WIDTH}
 
 
+#: Places that are looked at for one phrase: a text made of nothing but triggers is no text.
+PLACES_MAX = 100
 #: Characters around a trigger that are looked at; no phrase is longer.
 _AROUND = 200
 
@@ -27,17 +29,25 @@ def plain(text: str) -> str:
     return f" {lowered} "  # so that a trigger may begin or end with a blank
 
 
-def find(phrases: Sequence[Phrase], text: str) -> Iterator[Phrase]:
+def find(phrases: Sequence[Phrase], text: str) -> tuple[set[tuple[str, str]], str | None]:
     """Those that a text holds.
 
     Args:
         text: as :func:`plain` gives it.
+
+    Returns:
+        Kind and text of each, and why not all of the text could be searched; None when it was.
     """
+    found, unknown = set(), None
     for one in phrases:
-        for start, end in _windows(text, one.triggers):
-            if one.pattern.search(text, start, end):
-                yield one
+        for number, (start, end) in enumerate(_windows(text, one.triggers)):
+            if number >= PLACES_MAX:
+                unknown = f"cut: more than {PLACES_MAX} places to look at for one phrase"
                 break
+            if one.pattern.search(text, start, end):
+                found.add((one.kind, one.text))
+                break
+    return found, unknown
 
 
 def _windows(text: str, triggers: Sequence[str]) -> Iterator[tuple[int, int]]:

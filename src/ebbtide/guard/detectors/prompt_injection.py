@@ -27,7 +27,7 @@ class PromptInjection:
     def __init__(self, options: Mapping[str, Any]) -> None:
         given = Options(options)
         kinds = given.words("kinds", tuple(dict.fromkeys(one.kind for one in PHRASES)))
-        self._extra = tuple(plain(one) for one in given.texts("phrases"))
+        self._extra = tuple(plain(one).strip() for one in given.texts("phrases"))
         given.close()
         self._phrases = tuple(one for one in PHRASES if one.kind in kinds)
 
@@ -40,11 +40,11 @@ class PromptInjection:
             unknown = f"cut: {READ_MAX_CHARS:,} of {len(raw):,} characters read"
             raw = raw[:READ_MAX_CHARS]
         text = plain(raw)
-        found = {(one.kind, one.text) for one in find(self._phrases, text)}
+        found, unread = find(self._phrases, text)
         if not raw.isascii() and any(ord(one) in _TAGS for one in raw):
             found.add(("unseen", "holds letters that only a model sees"))
         found |= {
             ("phrase", "holds a phrase that the policy names") for one in self._extra if one in text
         }
         findings = tuple(Finding(kind, said) for kind, said in sorted(found))
-        return Seen(findings, unknown)
+        return Seen(findings, unknown or unread)

@@ -29,7 +29,7 @@ class Safety:
     def __init__(self, options: Mapping[str, Any]) -> None:
         given = Options(options)
         categories = given.words("categories", _CATEGORIES)
-        self._extra = tuple(plain(one) for one in given.texts("phrases"))
+        self._extra = tuple(plain(one).strip() for one in given.texts("phrases"))
         given.close()
         self._phrases = tuple(one for one in PHRASES if one.kind in categories)
 
@@ -39,8 +39,8 @@ class Safety:
         if raw is None:
             return Seen((), unknown)
         text = plain(raw)
-        found = {(one.kind, one.text) for one in find(self._phrases, text)}
+        found, unread = find(self._phrases, text)
         found |= {
             ("phrase", "holds a phrase that the policy names") for one in self._extra if one in text
         }
-        return Seen(tuple(Finding(kind, said) for kind, said in sorted(found)), unknown)
+        return Seen(tuple(Finding(kind, said) for kind, said in sorted(found)), unknown or unread)
