@@ -11,7 +11,7 @@ WORKERS ?= $(shell echo $$((($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2)))
 PYTEST := $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --maxprocesses 6 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint ci bench chaos judge docs accept lock house new-event-type new-metric
+.PHONY: help demo test lint ci bench chaos judge docs accept lock house screenshots new-event-type new-metric
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ docs: .venv/ready ## write the generated pages and modules anew
 	$(BIN)/python -m ebbtide.client.generate
 	$(BIN)/python tools/reference_pages.py
 	$(BIN)/python tools/figures_page.py
+
+screenshots: .venv/ready ## take the pictures of the tutorial anew (needs Debian's chromium)
+	$(BIN)/python tools/screenshots.py
 
 accept: docs ## take today's output as the expected one, and show what changed
 	EBBTIDE_ACCEPT=1 $(PYTEST) $(ARGS)
