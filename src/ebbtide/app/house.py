@@ -25,7 +25,6 @@ from ebbtide.catalog.schedule import load_schedules
 from ebbtide.domain.errors import SettingsError
 from ebbtide.domain.keys import Scope
 from ebbtide.guard.assigned import AssignedPolicies, add_built_in
-from ebbtide.guard.recording import Vault
 from ebbtide.ingest.accounting import Accounting
 from ebbtide.ingest.bulk import BulkLoader
 from ebbtide.ingest.directory import Directory
@@ -161,7 +160,7 @@ class House:
                 ingestor,
                 clock,
                 is_simulated=lambda: self.is_simulated,
-                vault=Vault(()),
+                vault=guard.recorder.vault,
             )
             stack.callback(exports.close)
             self.services = Services(

@@ -30,9 +30,9 @@ from ebbtide.console.pages import (
     incidents,
     infra,
     jobs,
-    planned,
     playbooks,
     pulse,
+    replay_lab,
     revenue,
     sign_in,
     steps,
@@ -42,7 +42,6 @@ from ebbtide.console.pages import (
     verify,
     why,
 )
-from ebbtide.console.screens import SCREENS
 from ebbtide.console.sessions import PLAIN_COOKIE, TLS_COOKIE, Session, Sessions
 from ebbtide.console.shown import make_environment
 from ebbtide.console.visit import Desk, Visit, render
@@ -71,6 +70,17 @@ PAGES: list[tuple[str, str, Page]] = [
     ("GET", "/revenue", revenue.page),
     ("GET", "/infra", infra.page),
     ("GET", "/playbooks", playbooks.page),
+    ("GET", "/replay", replay_lab.page),
+    ("GET", "/replay/incident", replay_lab.incident),
+    ("POST", "/replay/runs", replay_lab.start),
+    ("GET", "/replay/runs/{replay}", replay_lab.run),
+    ("POST", "/replay/runs/{replay}/abort", replay_lab.abort),
+    ("POST", "/replay/policies", replay_lab.start_policy),
+    ("GET", "/replay/policies/{run}", replay_lab.policy),
+    ("POST", "/replay/promote", replay_lab.promote),
+    ("POST", "/replay/files", replay_lab.export),
+    ("GET", "/replay/files/{export}", replay_lab.file),
+    ("POST", "/replay/recording", replay_lab.record),
     ("GET", "/data", data.page),
     ("POST", "/data/release", data.release),
     ("POST", "/data/discard", data.discard),
@@ -84,7 +94,6 @@ PAGES: list[tuple[str, str, Page]] = [
     ("GET", "/jobs", jobs.page),
     ("POST", "/jobs/{name}/run", jobs.run),
     ("POST", "/steps/{number:int}/{step}", steps.take),
-    *[("GET", screen.path, planned.page) for screen in SCREENS if screen.is_planned],
 ]
 
 #: First words of the paths that are the console's; all others are the API's.

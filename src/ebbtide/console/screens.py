@@ -10,7 +10,7 @@ class Screen:
     """A place in the console.
 
     ``shortcut`` is the key that leads to it. ``api`` and ``command`` answer its question outside
-    of the console; a screen that ``is_planned`` shows those instead of an answer.
+    of the console.
     """
 
     name: str
@@ -22,7 +22,6 @@ class Screen:
     api: str
     command: str
     group: str = "questions"
-    is_planned: bool = False
 
 
 SCREENS: tuple[Screen, ...] = (
@@ -102,13 +101,10 @@ SCREENS: tuple[Screen, ...] = (
         "/replay",
         "Replay Lab",
         "Can I reproduce and fix anything?",
-        "Decide whether a fix is one: run a recorded incident again with another model or policy,"
-        " and compare. Nothing is recorded for replays yet; incidents come in as events, with"
-        " their model and policy version, so that they can be told apart.",
+        "Decide whether a fix is one: make the call of an incident again, compare, and promote.",
         "7",
-        "/ops/events",
-        "ebbtide events",
-        is_planned=True,
+        "/ops/replays",
+        "ebbtide replay",
     ),
     Screen(
         "playbooks",

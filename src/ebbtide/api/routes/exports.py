@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -28,11 +28,13 @@ from ebbtide.api.models.exports import (
 )
 from ebbtide.api.routes.incidents import cause_of, find_incident, incident_of
 from ebbtide.api.services import Services
-from ebbtide.domain.errors import NotFound, StoreUnavailable, Unprocessable
+from ebbtide.domain.errors import NotFound, StoreUnavailable, Unprocessable, WrongState
 from ebbtide.domain.evidence import Certificate, Export, ExportState, FileFormat, Subject
 from ebbtide.domain.keys import ApiKey
+from ebbtide.domain.replay import ReplayState
 from ebbtide.domain.time import format_instant
-from ebbtide.replay.evidence.contents import IncidentStory, of_incident
+from ebbtide.guard.recording import RecordingBroken
+from ebbtide.replay.evidence.contents import NO_CALL, IncidentStory, of_incident, of_replay
 from ebbtide.replay.evidence.exports import Make, Wish, store_event
 from ebbtide.replay.evidence.keys import key_set
 from ebbtide.store.events.incidents import events_of_call
@@ -41,6 +43,7 @@ WAIT_S = 20.0  # a caller waits this long for the file; then they ask again
 BY_HAND = "changed_mind"
 PAGE_SOURCE = "certificate-page"
 _OPEN: dict[str, Any] = {"security": []}  # they take no key
+_REPLAY_ID = re.compile("rep_[0-9a-f]{24}")
 _ID = re.compile("cert_[0-9a-f]{32}")
 # Programs that say what they are, such as those that draw a preview of a link.
 _PROGRAM = re.compile("bot|crawl|spider|preview|unfurl", re.IGNORECASE)
@@ -64,10 +67,11 @@ def make_export(body: ExportBody, house: House, key: Admin, response: Response) 
     """
     if (body.incident_id is None) == (body.replay_id is None):
         raise Unprocessable("name either an incident_id or a replay_id")
-    if body.replay_id is not None:
-        raise NotFound("there is no such replay")
-    assert body.incident_id is not None
-    wish, make = _of_incident(house, key, body, body.incident_id)
+    if body.incident_id is not None:
+        wish, make = _of_incident(house, key, body, body.incident_id)
+    else:
+        assert body.replay_id is not None
+        wish, make = _of_replay(house, key, body, body.replay_id)
     export = house.exports.ask(wish, make, wait_s=WAIT_S)
     if export.state is ExportState.STARTED:
         response.status_code = 202
@@ -216,25 +220,64 @@ def _origin(referrer: str) -> str | None:
 def _of_incident(
     house: Services, key: ApiKey, body: ExportBody, incident_id: str
 ) -> tuple[Wish, Make]:
+    story = _story(house, key, incident_id, body.tenant_id)
+    wish = _wish(story, body, key, Subject.INCIDENT, None, holds_texts=story.call is not None)
+    return wish, partial(of_incident, story)
+
+
+def _of_replay(house: Services, key: ApiKey, body: ExportBody, replay_id: str) -> tuple[Wish, Make]:
+    if not _REPLAY_ID.fullmatch(replay_id):
+        raise NotFound("there is no such replay")
+    replay = house.lab.replayer.read(replay_id)
+    if not key.covers(replay.tenant_id):
+        raise NotFound("there is no such replay")
+    if replay.state is ReplayState.RUNNING:
+        raise WrongState("the replay still runs")
+    story = _story(house, key, replay.incident_id, replay.tenant_id)
+    holds_texts = replay.baseline is not None or any(one.call for one in replay.samples)
+    wish = _wish(story, body, key, Subject.REPLAY, replay_id, holds_texts=holds_texts)
+    return wish, partial(of_replay, story, replay)
+
+
+def _story(house: Services, key: ApiKey, incident_id: str, tenant_id: str | None) -> IncidentStory:
+    """All that is known of an incident now."""
     now = house.clock()
-    event = find_incident(house, key, incident_id, body.tenant_id, now, None)
-    incident = incident_of(event)
-    cause = cause_of(house, incident, now)
+    event = find_incident(house, key, incident_id, tenant_id, now, None)
+    cause = cause_of(house, incident_of(event), now)
     events = events_of_call(house.events, event, now)
-    story = IncidentStory(event, cause, events)
-    wish = Wish(
-        tenant_id=event.tenant_id,
-        subject=Subject.INCIDENT,
-        subject_id=incident.incident_id or event.event_id,
-        incident_id=incident.incident_id or event.event_id,
-        incident_kind=cause.attribution,
+    call_id = json.loads(event.metadata_json).get("call_id")
+    if not isinstance(call_id, str):
+        return IncidentStory(event, cause, events, why_not=NO_CALL)
+    try:
+        call = house.guard.recorder.get(call_id, event.tenant_id)
+    except NotFound:
+        return IncidentStory(event, cause, events)
+    except RecordingBroken as error:
+        return IncidentStory(event, cause, events, why_not=f"recorded, but not readable: {error}")
+    return IncidentStory(event, cause, events, call)
+
+
+def _wish(
+    story: IncidentStory,
+    body: ExportBody,
+    key: ApiKey,
+    subject: Subject,
+    subject_id: str | None,
+    *,
+    holds_texts: bool,
+) -> Wish:
+    incident_id = story.event.entity_id or story.event.event_id
+    return Wish(
+        tenant_id=story.event.tenant_id,
+        subject=subject,
+        subject_id=subject_id or incident_id,
+        incident_id=incident_id,
+        incident_kind=story.cause.attribution,
         format=body.format,
         include=body.include.model_dump(),
-        holds_texts=story.call is not None and body.include.raw_output,
+        holds_texts=holds_texts and body.include.raw_output,
         asked_by=key.key_id,
     )
-    make: Callable[..., dict[str, Any]] = partial(of_incident, story)
-    return wish, make
 
 
 def _find(house: Services, key: ApiKey, export_id: str) -> Export:
