@@ -275,3 +275,10 @@ def test_settings_are_read_strictly() -> None:
     ):
         with pytest.raises(PolicyRefused, match="options"):
             make(options)
+
+
+@pytest.mark.parametrize(
+    "password", ["password", "PASSWORD", "pass", "<password>", "$PASSWORD", "${PW}", "***", "[key]"]
+)
+def test_an_example_of_an_address_holds_no_password(password: str) -> None:
+    assert find(f"postgresql://app:{password}@db.example/app") == ()

@@ -164,7 +164,13 @@ _KEY_WORDS = (
 _BLOCK = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----")
 _BLOCK_END = re.compile(r"-----END [A-Z ]{0,30}PRIVATE KEY-----")
 _BLOCK_MAX_CHARS = 10_000
-_PASSWORD = re.compile(r"://[^\s/:@]{1,100}:(?!\[key\]@)([^\s/@]{3,200})@")
+_PASSWORD = re.compile(r"://[^\s/:@]{1,100}:([^\s/@]{3,200})@")
+#: What stands in examples in the place of a password, or is a mark or a variable.
+_NO_PASSWORD = re.compile(
+    r"(?:pass|pass_?word|passwd|pwd|secret|your_?password|my_?password|changeme|x+|\*+|\.+)"
+    r"|[<\[{$%].*",
+    re.IGNORECASE,
+)
 
 
 def _keys(text: str) -> Iterator[Span]:
@@ -181,7 +187,8 @@ def _keys(text: str) -> Iterator[Span]:
             yield Span("key", block.start(), at)
     if "://" in text:
         for match in _PASSWORD.finditer(text):
-            yield Span("key", match.start(1), match.end(1))
+            if _NO_PASSWORD.fullmatch(match[1]) is None:
+                yield Span("key", match.start(1), match.end(1))
 
 
 # -- email -----------------------------------------------------------------------------------
@@ -212,7 +219,7 @@ def _emails(text: str) -> Iterator[Span]:
                 start -= 1
             start = _trim_local(text, start, at)
             is_remote = text.startswith(":", domain.end()) and text[start:at] == "git"
-            if start < at and not is_remote:
+            if start < at and not is_remote and not _is_password(text, at):
                 yield Span("email", start, domain.end())
         at = text.find("@", at + 1)
     lowered = text.lower()
@@ -221,6 +228,14 @@ def _emails(text: str) -> Iterator[Span]:
             said = match[0].lower()
             if "at]" in said or "at)" in said or "at}" in said or "at>" in said or " dot " in said:
                 yield Span("email", match.start(), match.end())
+
+
+def _is_password(text: str, at: int) -> bool:
+    """Whether an at sign stands behind ``scheme://user:password`` and not behind a name."""
+    before = text[max(0, at - 300) : at]
+    begin = before.rfind("://")
+    user = before[begin + 3 :]
+    return begin >= 0 and ":" in user and re.search(r"[\s/]", user) is None
 
 
 def _trim_local(text: str, start: int, at: int) -> int:

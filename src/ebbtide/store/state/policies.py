@@ -123,7 +123,7 @@ class Policies:
     def roll_back(self, act: Act) -> list[Assignment]:
         """Give everybody of an act the version that each of them had before the present one.
 
-        Going back twice goes two versions back, and not to and fro.
+        Going back twice goes two versions back, and not back and forth.
 
         Args:
             act: its ``version`` is not read.
