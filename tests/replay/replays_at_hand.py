@@ -9,8 +9,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from scripted_models import ScriptedModels
-
 from ebbtide.catalog.policy import PolicyVersion, read_policy
 from ebbtide.domain.call import Call, Message
 from ebbtide.domain.errors import NotFound
@@ -20,8 +18,11 @@ from ebbtide.egress.http import Target
 from ebbtide.egress.models import ModelClient
 from ebbtide.egress.upstreams import Upstream, Upstreams
 from ebbtide.guard.recording import Recorder, Vault
+from ebbtide.ingest.token_cost import TokenPrices
+from ebbtide.replay.embeddings import EmbeddingsMeasure
 from ebbtide.replay.run import Replayer, Terms, Wish
 from ebbtide.store.state.base import StateStore
+from scripted_models import ScriptedModels
 
 NOW = datetime(2026, 3, 12, 12, tzinfo=UTC)
 SECRET = "provider-key-canary-0123456789"
@@ -131,7 +132,7 @@ def open_lab(state: StateStore, models: ScriptedModels, caps: Caps = CAPS, **mor
     upstream = Upstream(
         "openai",
         Target("http", "127.0.0.1", models.port, "/v1"),
-        models=("gpt-4o*",),
+        models=("gpt-4o*", "text-embedding-*"),
         is_private=True,
         timeout_s=more.pop("timeout_s", 10.0),
         secret=SECRET,
@@ -152,6 +153,9 @@ def open_lab(state: StateStore, models: ScriptedModels, caps: Caps = CAPS, **mor
     terms = Terms(caps, more.pop("unknown_usd", None))
     versions = more.pop("versions", Versions(V12, V13))
     clock = more.pop("clock", lambda: lab.now)
+    if "embeddings" in more:
+        model, prices = more["embeddings"], TokenPrices()
+        more["embeddings"] = EmbeddingsMeasure(line, upstreams, model, prices, None)
     replayer = Replayer(state, recorder, versions, upstreams, line, terms, emit, clock, **more)
     lab = Lab(state, models, replayer, recorder, line, events)
     lab.record(CALL)

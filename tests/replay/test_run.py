@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from replays_at_hand import CALL, CAPS, CLAIM, NOW, QUESTION, SECRET, V12, Lab, Versions, open_lab
-from scripted_models import Said, ScriptedModels, answer
 
 from ebbtide.domain.call import Message
 from ebbtide.domain.errors import NotFound, SpendingCapReached, Unprocessable, WrongState
@@ -26,6 +25,7 @@ from ebbtide.guard.kill_switch import Frozen
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.sqlite import SQLiteStateStore
 from ready_files import lay_state_file
+from scripted_models import Said, ScriptedModels, answer
 
 HONEST = "I do not know whether it renews."
 
@@ -437,3 +437,40 @@ def test_without_a_count_of_tokens_all_that_was_set_aside_is_spent(lab: Lab) -> 
     assert (sample.spent_usd, sample.is_spending_certain) == (sample.reserved_usd, False)
     assert sample.comparison is not None
     assert sample.comparison.cost_usd.change is None
+
+
+def vectors(*two: list[Any], tokens: int | None = 30) -> Said:
+    data = [{"index": n, "embedding": one} for n, one in enumerate(two)]
+    return Said(json.dumps({"data": data, "usage": {"prompt_tokens": tokens}}).encode())
+
+
+@pytest.mark.parametrize(
+    ("said", "level", "why", "is_certain"),
+    [
+        (vectors([3, 4], [3, 4.1]), Match.SEMANTIC, "at least 0.9", True),
+        (vectors([1, 0], [0, 1]), Match.MISMATCH, "below 0.9", True),
+        (vectors([1, 0], [0, 1], tokens=None), Match.MISMATCH, "below 0.9", False),
+        (vectors([1, 0], [0]), Match.NOT_COMPARABLE, "cannot be read", True),
+        (vectors([0, 0], [0, 0]), Match.NOT_COMPARABLE, "could not be measured", True),
+        (Said(b'{"data": [[1e400]]}'), Match.NOT_COMPARABLE, "cannot be read", False),
+        (Said(b"{}", 429), Match.NOT_COMPARABLE, "status 429", True),
+        (Said(b"{}", 500), Match.NOT_COMPARABLE, "status 500", False),
+    ],
+)
+def test_embeddings_measure_where_the_policies_differ_and_are_paid(
+    state: StateStore, models: ScriptedModels, said: Said, level: Match, why: str, is_certain: bool
+) -> None:
+    models.say = lambda request: said if "input" in request else answer(HONEST)
+    lab = open_lab(state, models, embeddings="text-embedding-3-small")
+    (sample,) = lab.run().samples
+    assert sample.comparison is not None
+    told = sample.comparison.determinism
+    assert (told.level, told.method) == (level, "embeddings of text-embedding-3-small")
+    assert why in told.reason
+    asked = models.requests[-1]
+    assert (asked["model"], asked["input"]) == ("text-embedding-3-small", [CLAIM, HONEST])
+    assert sample.is_spending_certain is is_certain
+    assert sample.spent_usd is not None
+    assert sample.spent_usd >= Decimal("0.000009")
+    assert state.spending.of_day(NOW.date(), CAPS.day_usd).spent_usd == sample.spent_usd
+    lab.close()

@@ -18,6 +18,7 @@ from ebbtide.guard.guard import Guard
 from ebbtide.ingest.incoming import Incoming
 from ebbtide.ingest.ingestor import Ingestor
 from ebbtide.ingest.token_cost import TokenPrices
+from ebbtide.replay.embeddings import EmbeddingsMeasure
 from ebbtide.replay.lab import ReplayLab
 from ebbtide.replay.policy_only import PolicyReplayer
 from ebbtide.replay.promotion import Promoter
@@ -41,7 +42,11 @@ def make_replay_lab(
     prices: TokenPrices,
     clock: Callable[[], datetime],
 ) -> ReplayLab:
-    """Everything that replays need."""
+    """Everything that replays need.
+
+    Raises:
+        SettingsError: no upstream names the model of embeddings.
+    """
 
     def emit(fields: Mapping[str, Any]) -> None:
         (result,) = ingestor.submit(
@@ -63,6 +68,15 @@ def make_replay_lab(
         tenant_day_usd=settings.replay_tenant_day_cap_usd,
         day_usd=settings.replay_day_cap_usd,
     )
+    embeddings = None
+    if settings.replay_embeddings_model is not None:
+        embeddings = EmbeddingsMeasure(
+            models,
+            models.upstreams,
+            settings.replay_embeddings_model,
+            prices,
+            settings.replay_unknown_price_usd,
+        )
     versions = VersionsThen(state.policies)
     replayer = Replayer(
         state,
@@ -75,6 +89,7 @@ def make_replay_lab(
         clock,
         gate=gate,
         prices=prices,
+        embeddings=embeddings,
     )
     return ReplayLab(
         replayer=replayer,

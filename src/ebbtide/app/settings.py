@@ -142,6 +142,11 @@ class Settings(BaseSettings):
         description="What a replayed call counts as when no price is known of its model, such as 0"
         " for a server of your own. Default: such a model is not called.",
     )
+    replay_embeddings_model: str | None = Field(
+        None,
+        description="Model whose embeddings measure how alike two outputs are; one that the"
+        " upstreams name. Default: the words that they share.",
+    )
     url: str | None = Field(
         None,
         description="Server that the command line talks to; default: the one on this folder.",

@@ -13,7 +13,7 @@ from decimal import Decimal
 from math import ceil
 from time import monotonic
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -86,7 +86,12 @@ def request_body(baseline: Call, model: str) -> tuple[bytes, int | None]:
 
 
 def most_it_costs(
-    body: bytes, model: str, prices: TokenPrices, at: datetime, unknown_usd: Decimal | None
+    body: bytes,
+    upstream: Upstream,
+    model: str,
+    prices: TokenPrices,
+    at: datetime,
+    unknown_usd: Decimal | None,
 ) -> Decimal | None:
     """An upper bound of what a request costs.
 
@@ -103,9 +108,23 @@ def most_it_costs(
     answers = _whole(request.get("n")) or 1
     tokens_in = len(body) + _MESSAGE_TOKENS * (1 + len(request["messages"]))
     tokens_out = max(one for one in limits if one) * answers
-    counts = {"model": model, "tokens_in": tokens_in, "tokens_out": tokens_out}
-    found = prices.cost_of(counts, at)
-    return unknown_usd if found is None else found.cost_usd
+    found = cost_of(prices, upstream, model, at, tokens_in=tokens_in, tokens_out=tokens_out)
+    return unknown_usd if found is None else found
+
+
+def cost_of(
+    prices: TokenPrices, upstream: Upstream, model: str, at: datetime, **tokens: int | None
+) -> Decimal | None:
+    """What a call costs by its tokens; None when no price is known.
+
+    An upstream is called as the operator likes: where that is no provider's name, the model alone
+    has to say the price.
+    """
+    for provider in (upstream.upstream_id, None):
+        found = prices.cost_of({"model": model, "provider": provider, **tokens}, at)
+        if found is not None:
+            return found.cost_usd
+    return None
 
 
 def make_call(
@@ -145,14 +164,16 @@ def make_call(
         said.read_whole(answer.body)
     except AnswerBroken as error:
         raise CandidateFailed("broken_answer", cost_usd=None, http_status=200) from error
-    counts: dict[str, Any] = {
-        "model": model,
-        "tokens_in": said.tokens_in,
-        "tokens_out": said.tokens_out,
-        "tokens_cache_read": said.tokens_cache_read,
-    }
-    found = prices.cost_of(counts, at)
-    cost_usd = unknown_usd if found is None else found.cost_usd
+    found = cost_of(
+        prices,
+        upstream,
+        model,
+        at,
+        tokens_in=said.tokens_in,
+        tokens_out=said.tokens_out,
+        tokens_cache_read=said.tokens_cache_read,
+    )
+    cost_usd = unknown_usd if found is None else found
     if said.text is None or len(said.text) > OUTPUT_MAX_CHARS:
         reason = "broken_answer" if said.text is None else "answer_too_large"
         raise CandidateFailed(reason, cost_usd=cost_usd, http_status=200)

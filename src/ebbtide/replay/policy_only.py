@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
@@ -280,7 +280,7 @@ def digest_of(
 
 def _judged(
     pages: Iterator[Page], texts: tuple[str, str], num_processes: int
-) -> Iterator[tuple[list[tuple[str, str]], bytes]]:
+) -> Generator[tuple[list[tuple[str, str]], bytes]]:
     """Each page with its results, in the order of the pages."""
     if num_processes == 0:
         for names, calls in pages:

@@ -52,7 +52,8 @@ from ebbtide.replay.candidate import (
     most_it_costs,
     request_body,
 )
-from ebbtide.replay.compare import Measure, compare, measure_text
+from ebbtide.replay.compare import Measured, compare, measure_text
+from ebbtide.replay.embeddings import EmbeddingsMeasure, Purse
 from ebbtide.replay.judging import judge
 from ebbtide.replay.keeping import (
     pack_sample,
@@ -156,7 +157,7 @@ class Replayer:
         *,
         gate: Gate | None = None,
         prices: TokenPrices | None = None,
-        measure: Measure = measure_text,
+        embeddings: EmbeddingsMeasure | None = None,
         call_s: float = CALL_S,
         replay_s: float = REPLAY_S,
     ) -> None:
@@ -165,6 +166,7 @@ class Replayer:
         Args:
             emit: stores one event; it raises when that fails.
             clock: one that all processes on the state store share.
+            embeddings: measures similarity; None: text similarity.
             call_s, replay_s: how long one call and a whole replay may take.
         """
         self.terms = terms
@@ -177,7 +179,7 @@ class Replayer:
         self._clock = clock
         self._gate = gate or (lambda _: None)
         self._prices = prices or TokenPrices()
-        self._measure = measure
+        self._embeddings = embeddings
         self._call_s = call_s
         self._replay_s = replay_s
         self._stopping = threading.Event()
@@ -315,7 +317,7 @@ class Replayer:
         upstream, model = self._where(baseline, wish.model)
         now = self._clock()
         body, _ = request_body(baseline, model)
-        amount = most_it_costs(body, model, self._prices, now, self.terms.unknown_usd)
+        amount = most_it_costs(body, upstream, model, self._prices, now, self.terms.unknown_usd)
         if amount is None:
             raise Unprocessable(
                 "no price is known of this model, so no cap could be kept; "
@@ -435,7 +437,7 @@ class Replayer:
                 self._state.replays.end_sample(one.replay_id, failed, None)
                 return error.reason
             self._settle(one, number, call.cost_usd)
-            kept, comparison = self._compared(plan, call)
+            kept, comparison = self._compared(plan, call, number)
             done.append((kept, comparison))
             sample = replace(sample, state=ReplayState.DONE, comparison=comparison)
             packed = pack_sample(kept, comparison)
@@ -443,7 +445,7 @@ class Replayer:
             self._state.replays.end_sample(one.replay_id, sample, content)
         return None
 
-    def _compared(self, plan: _Plan, call: Call) -> tuple[Call, Comparison]:
+    def _compared(self, plan: _Plan, call: Call, number: int) -> tuple[Call, Comparison]:
         """A new call as it is kept, and its comparison.
 
         The policies look at what the model said. The comparison is of texts without personal
@@ -457,13 +459,30 @@ class Replayer:
             kept,
             in_force=in_force,
             asked_for=asked_for,
-            measure=self._measure,
+            measure=lambda before, after: self._measured(plan, number, before, after),
             differs=LOST_DATA if plan.baseline.is_redacted else None,
         )
         if plan.baseline_severity is not None:
             severity = replace(comparison.severity, before=Decimal(plan.baseline_severity))
             comparison = replace(comparison, severity=severity)
         return kept, comparison
+
+    def _measured(self, plan: _Plan, number: int, before: str, after: str) -> Measured:
+        if self._embeddings is None:
+            return measure_text(before, after)
+        one, name = plan.replay, f"{_about(plan.replay, number)}.similarity"
+
+        def reserve(amount: Decimal) -> None:
+            self._state.spending.reserve(
+                Reservation(name, one.replay_id, number, one.tenant_id, amount),
+                self.terms.caps,
+                self._clock(),
+            )
+
+        def settle(spent: Decimal | None) -> None:
+            self._state.spending.settle(name, spent, self._clock())
+
+        return self._embeddings.measure(before, after, Purse(reserve, settle), self._clock())
 
     def _finish(self, plan: _Plan, done: Sequence[tuple[Call, Comparison]]) -> None:
         one = plan.replay

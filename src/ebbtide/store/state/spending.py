@@ -39,6 +39,14 @@ class Spent:
     spent_usd: Decimal | None
     is_certain: bool
 
+    def and_(self, other: Spent) -> Spent:
+        """Both together; nothing is settled before both are."""
+        spent = None
+        if self.spent_usd is not None and other.spent_usd is not None:
+            spent = self.spent_usd + other.spent_usd
+        reserved = self.reserved_usd + other.reserved_usd
+        return Spent(reserved, spent, self.is_certain and other.is_certain)
+
 
 class SpendingShelf:
     """Reservations of this installation; all processes on it share the caps."""
@@ -130,17 +138,19 @@ class SpendingShelf:
 def spent_by_sample(
     connection: sa.Connection, replay_ids: list[str]
 ) -> dict[tuple[str, int], Spent]:
-    """By replay and number of the sample."""
+    """By replay and number of the sample; of all reservations of one together."""
     table = REPLAY_SPENDING
     query = sa.select(table).where(table.c.replay_id.in_(replay_ids))
-    return {
-        (row.replay_id, row.number): Spent(
+    found: dict[tuple[str, int], Spent] = {}
+    for row in connection.execute(query):
+        one = Spent(
             _usd(row.reserved),
             None if row.spent is None else _usd(row.spent),
             row.is_certain is not False,
         )
-        for row in connection.execute(query)
-    }
+        other = found.get((row.replay_id, row.number))
+        found[row.replay_id, row.number] = one if other is None else one.and_(other)
+    return found
 
 
 def settle_lost(connection: sa.Connection, replay_ids: list[str], now: datetime) -> None:
