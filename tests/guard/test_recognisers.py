@@ -282,3 +282,16 @@ def test_settings_are_read_strictly() -> None:
 )
 def test_an_example_of_an_address_holds_no_password(password: str) -> None:
     assert find(f"postgresql://app:{password}@db.example/app") == ()
+
+
+def test_a_context_of_any_size_is_read_in_bounded_time(make_call: Callable[..., Call]) -> None:
+    many = {f"field_{number}": None for number in range(50_000)}
+    deep: dict[str, object] = {"refund_status": None}
+    for _ in range(500):
+        deep = {"inner": deep}
+    for context, is_cut in ((many, True), ({"a": [many] * 9}, True), (deep, True), ({}, False)):
+        started = process_time()
+        call = make_call(output="Field 7 is blue. " * 500, context=context)
+        seen = ContentAccuracy({}).look(call, Stage.OUTPUT)
+        assert (seen.unknown is not None) is is_cut
+        assert process_time() - started < 1.0

@@ -19,7 +19,9 @@ from ebbtide.domain.policy import Finding, Stage
 from ebbtide.guard.detectors.detector import Options, Seen, text_of
 
 FIELDS_MAX = 200
-DEPTH_MAX = 4
+DEPTH_MAX = 8
+VALUES_MAX = 10_000  # of a context
+_NESTED = (Mapping, list, tuple)
 
 _WORDS = load_words("content_accuracy")
 _GENERIC = _WORDS.lists["generic"]
@@ -35,16 +37,22 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _BETWEEN = re.compile(r"[^a-zA-Z0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
 class _Word:
     """A word and what else is said for it."""
 
-    ways: tuple[str, ...]
-    pattern: re.Pattern[str]
+    def __init__(self, ways: tuple[str, ...]) -> None:
+        self._ways = ways
+        self._pattern: re.Pattern[str] | None = None
 
     def is_in(self, text: str) -> bool:
-        # Looking for the bare letters first is ten times faster.
-        return any(way in text for way in self.ways) and self.pattern.search(text) is not None
+        # Looking for the bare letters first is ten times faster, and most names end here.
+        if not any(way in text for way in self._ways):
+            return False
+        if self._pattern is None:
+            starts = (r"(?<![a-z])" if way[0].isalpha() else "" for way in self._ways)
+            ways = zip(starts, map(re.escape, self._ways), strict=True)
+            self._pattern = re.compile("|".join(start + way for start, way in ways))
+        return self._pattern.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +93,8 @@ class ContentAccuracy:
             return Seen((), unknown)
         if call.context is None:
             return Seen((), "the call has no context")
-        fields = _unknown_fields(call.context, self._fields)
-        if len(fields) > FIELDS_MAX:
-            fields = fields[:FIELDS_MAX]
-            unknown = f"cut: {FIELDS_MAX} of the unknown fields looked at"
+        fields, cut = _unknown_fields(call.context, self._fields)
+        unknown = unknown or cut
         if not fields:
             return Seen((), unknown)
         topics = [topic for name in fields if (topic := topic_of(name)) is not None]
@@ -164,28 +170,50 @@ def _question(call: Call) -> str:
     return ""
 
 
-def _unknown_fields(context: Mapping[str, Any], named: Sequence[str]) -> list[str]:
+def _unknown_fields(
+    context: Mapping[str, Any], named: Sequence[str]
+) -> tuple[list[str], str | None]:
+    """Fields that are not known, and why the context was not read to its end.
+
+    One whose name is known elsewhere is called by its whole path.
+    """
     known: set[str] = set()
-    unknown: dict[str, None] = {}
-    _walk(context, known, unknown, 0)
+    unknown: dict[str, str] = {}
+    room = [VALUES_MAX, 1]  # values that may be read; whether nothing lay too deep
+    _walk(context, "", known, unknown, room)
+    fields = {
+        key if key not in known else path.replace(".", "_"): None for path, key in unknown.items()
+    }
     for name in named:
         if name not in known:
-            unknown.setdefault(name)
-    return list(unknown)
+            fields.setdefault(name)
+    is_whole = room[0] > 0 and room[1] > 0 and len(fields) <= FIELDS_MAX
+    cut = None if is_whole else "cut: the context is too large to be read to its end"
+    return list(fields)[:FIELDS_MAX], cut
 
 
 def _walk(
-    context: Mapping[str, Any], known: set[str], unknown: dict[str, None], depth: int
+    value: Any, path: str, known: set[str], unknown: dict[str, str], room: list[int], depth: int = 0
 ) -> None:
-    for key, value in context.items():
-        name = str(key)
-        if isinstance(value, Mapping) and value and depth < DEPTH_MAX:
-            known.add(name)
-            _walk(value, known, unknown, depth + 1)
-        elif value is None or value == "" or (isinstance(value, list | tuple | dict) and not value):
-            unknown.setdefault(name)
-        else:
-            known.add(name)
+    if isinstance(value, Mapping):
+        inner = [(str(key), each) for key, each in value.items()]
+    else:
+        inner = [("", each) for each in value if isinstance(each, Mapping | list | tuple)]
+    for key, each in inner:
+        room[0] -= 1
+        if room[0] <= 0:
+            return
+        where = f"{path}.{key}" if path and key else path or key
+        if each is None or each == "" or (isinstance(each, _NESTED) and not each):
+            if key:
+                unknown.setdefault(where, key)
+            continue
+        if key:
+            known.add(key)
+        if isinstance(each, _NESTED) and depth == DEPTH_MAX:
+            room[1] = 0
+        elif isinstance(each, _NESTED):
+            _walk(each, where, known, unknown, room, depth + 1)
 
 
 @lru_cache(maxsize=10_000)
@@ -203,7 +231,4 @@ def topic_of(field: str) -> _Topic | None:
 def _word(word: str) -> _Word:
     stem = word if len(word) < 5 else re.sub(r"(?:ation|ing|ed|es|s|al|y|e)$", "", word)
     ways = _WORDS.other_words.get(word) or _WORDS.other_words.get(stem) or (stem,)
-    alternatives = "|".join(
-        (r"(?<![a-z])" if way[0].isalpha() else "") + re.escape(way) for way in ways
-    )
-    return _Word(ways, re.compile(alternatives))
+    return _Word(ways)
