@@ -16,6 +16,7 @@ import pytest
 from api_server import NOON, Client, Server, event, open_server
 
 from ebbtide.domain.call import Call, Message
+from ebbtide.domain.replay import Replay, ReplayState
 from scripted_models import ScriptedModels, answer
 
 CLAIM = "Yes, it is set to auto-renew."
@@ -369,3 +370,27 @@ def test_a_cap_is_shown_and_kept(tmp_path: Path, models: ScriptedModels, server:
     finally:
         server.house.services.lab.replayer.terms = terms
     assert models.requests == []
+
+
+def test_a_replay_whose_process_is_gone_is_ended_by_the_job_and_told(server: Server) -> None:
+    one = Replay(
+        "rep_" + "1" * 24,
+        "acme",
+        "inc_1",
+        "call_1",
+        "gpt-4o-mini",
+        False,
+        (),
+        1,
+        ReplayState.RUNNING,
+        "k",
+        NOON,
+    )
+    shelf = server.house.services.state.replays
+    shelf.start(one, b"", due_at=NOON, keep_until=None, running_max=99)
+    server.clock.advance(hours=2)
+    assert server.admin.post("/ops/jobs/tend-replays", {}).status == 200
+    shown = server.admin.get(f"/ops/replays/{one.replay_id}").json
+    assert (shown["state"], shown["error_type"]) == ("failed", "interrupted")
+    told = server.admin.get("/ops/events", tenant_id="acme", event_type="REPLAY_FAILED").json
+    assert told["items"][0]["entity_id"] == one.replay_id
