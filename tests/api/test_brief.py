@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
+import html
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,7 +91,15 @@ def test_it_is_mailed_once_a_day_from_six_on(company: Server) -> None:
     company.clock.advance(hours=5)
     assert run() == 1
     assert b"Subject: [Ebbtide] [simulated] Brief of 2026-03-12" in mails[0]
-    assert b"Who to call" in mails[0]
+    mail = email.message_from_bytes(mails[0], policy=email.policy.default)
+    plain, page = [part.get_content() for part in mail.iter_parts()]
+    assert mail.get_content_type() == "multipart/alternative"
+    assert len(plain.strip().splitlines()) <= 20 and "Who to call" in plain
+    # The page says the same, and asks nobody for anything.
+    for line in plain.removeprefix("[simulated] ").strip().splitlines()[1:]:
+        assert line.strip() in html.unescape(page), line
+    assert "<b>Simulated.</b>" in page
+    assert not re.search(r"<(script|img|link|iframe|form|a)\b|https?:|url\(", page)
     company.admin.send(event(timestamp="2026-03-13T05:00:00Z"))
     company.clock.now = MORNING + timedelta(days=1)
     assert run() == 2

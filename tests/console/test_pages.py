@@ -23,6 +23,7 @@ PATHS = [
     f"/customers/{UUID}/why?metric=last_friction_event",
     "/customers?risk_level=low&is_silent_churn=true",
     "/today?show=all",
+    "/brief",
 ]
 
 

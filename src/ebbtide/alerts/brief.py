@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import Protocol
 
 from ebbtide.alerts.messages import clean
 from ebbtide.catalog.loader import Catalog
@@ -39,6 +40,14 @@ class Brief:
     state: str
     lines: tuple[str, ...]
     tenant_uuids: frozenset[str] = field(default=frozenset())
+
+
+class BriefPage(Protocol):
+    """Writes a brief as HTML for a mail, as the console shows it."""
+
+    def __call__(self, brief: Brief, *, is_simulated: bool) -> str:
+        """The whole document; foreign text in it is text."""
+        ...
 
 
 def write_brief(

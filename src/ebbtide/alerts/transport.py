@@ -116,5 +116,7 @@ class Transport:
         message["Message-ID"] = f"<{delivery.delivery_id}@{self._sender.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(said["text"])
+        if "html" in said:
+            message.add_alternative(said["html"], subtype="html")
         self._mail.send(message, self._sender, channel.recipients)
         return Result()

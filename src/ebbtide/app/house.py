@@ -15,7 +15,7 @@ from ebbtide.api.services import Services
 from ebbtide.app.data_dir import DataDir
 from ebbtide.app.guarding import make_guard
 from ebbtide.app.memory import give_back_memory
-from ebbtide.app.outgoing import make_models, make_transport
+from ebbtide.app.outgoing import make_models, make_transport, write_brief_page
 from ebbtide.app.probes import make_probes
 from ebbtide.app.replaying import make_replay_lab
 from ebbtide.app.settings import Settings
@@ -114,7 +114,9 @@ class House:
             ingestor = Ingestor(validator, writer)
             schedules = load_schedules(every=settings.jobs_period)
             probes = make_probes(settings, events)
-            stores = Stores(catalog, events, state, ingestor, probes, shared_clock)
+            stores = Stores(
+                catalog, events, state, ingestor, probes, shared_clock, write_brief_page
+            )
             jobs = make_jobs(schedules, stores)
             runner = Runner(state.runs, jobs, shared_clock)
             watch = watch_over(events, state)

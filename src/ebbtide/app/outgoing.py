@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ebbtide.alerts.brief import Brief
 from ebbtide.alerts.secrets import NAME_FORM, Secrets
 from ebbtide.alerts.transport import Transport
 from ebbtide.app.settings import Settings
@@ -67,3 +68,10 @@ def _from_files(folder: Path) -> dict[str, str]:
 def _read(file: Path) -> str:
     with file.open(encoding="utf-8") as stream:
         return stream.read(_SECRET_MAX_BYTES).strip()
+
+
+def write_brief_page(brief: Brief, *, is_simulated: bool) -> str:
+    """The brief as the console shows it, for a mail; the job itself cannot know the console."""
+    from ebbtide.console.brief import write_mail  # once a day, and templates take a while to load
+
+    return write_mail(brief, is_simulated=is_simulated)

@@ -22,6 +22,7 @@ from ebbtide.console.ask import Api
 from ebbtide.console.assets import Assets
 from ebbtide.console.pages import (
     alerts,
+    brief,
     customer,
     customers,
     data,
@@ -56,6 +57,7 @@ Page = Callable[[Visit], Awaitable[Response]]
 PAGES: list[tuple[str, str, Page]] = [
     ("GET", "/pulse", pulse.page),
     ("GET", "/today", today.page),
+    ("GET", "/brief", brief.page),
     ("GET", "/customers", customers.page),
     ("GET", "/customers/{tenant}", customer.page),
     ("GET", "/customers/{tenant}/timeline.csv", customer.timeline_csv),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from ebbtide.alerts.brief import BriefPage
 from ebbtide.catalog.loader import Catalog
 from ebbtide.catalog.schedule import Schedule
 from ebbtide.domain.job_run import RunStatus
@@ -97,6 +98,7 @@ class Stores:
     ingestor: Ingestor | None = None  # for jobs that tell what they found as events
     probes: Sequence[Probe] = ()
     clock: Callable[[], datetime] | None = None  # the one of slots; None: the state store's
+    brief_page: BriefPage | None = None  # None: a mailed brief is plain text alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ebbtide.alerts.brief import write_brief
 from ebbtide.alerts.channels import make_message
 from ebbtide.alerts.messages import text_body
-from ebbtide.domain.alert import Channel, Matter, Message
+from ebbtide.domain.alert import Channel, ChannelKind, Matter, Message
 from ebbtide.domain.errors import NotFound
 from ebbtide.jobs.job import Job, JobOutcome, RunContext, Stores
 from ebbtide.signals.read import CustomerReader
@@ -49,6 +49,8 @@ class SendBrief:
         for channel in waiting:
             title = f"Brief of {due_at:%Y-%m-%d}: {brief.state.replace('_', ' ')}"
             body = text_body(channel.kind, title, brief.lines, is_simulated=is_simulated)
+            if channel.kind is ChannelKind.EMAIL and stores.brief_page is not None:
+                body["html"] = stores.brief_page(brief, is_simulated=is_simulated)
             message = make_message(channel, Matter.BRIEF, body, at, due_at.date())
             messages.append(replace(message, tenant_uuids=brief.tenant_uuids))
 
