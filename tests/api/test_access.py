@@ -131,6 +131,7 @@ INVENTORY: dict[tuple[str, str], Entry] = {
             ("GET", "/replays"): Entry(READ, "/replays"),
             ("GET", "/replays/{replay_id}"): Entry(READ, "/replays/rep_x"),
             ("POST", "/replays/{replay_id}/abort"): Entry(ADMIN, "/replays/rep_x/abort", {}),
+            ("GET", "/recorded-calls/{call_id:anything}"): Entry(READ, "/recorded-calls/nothing"),
             ("GET", "/spending"): Entry(READ, "/spending"),
             ("POST", "/policy-replays"): Entry(
                 ADMIN, "/policy-replays", {"policy_id": "NONE", "before": "v1", "after": "v2"}

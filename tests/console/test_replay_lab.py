@@ -99,6 +99,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, models: ScriptedModels) -> 
 def recorded(server: Server) -> None:
     """Calls of the first three: one with a claim, one hostile, one of five megabytes."""
     recorder = server.house.services.guard.recorder
+    if recorder.choice("acme") is not None:
+        return
     recorder.choose("acme", is_on=True, retention_days=30, at=NOON, by="test")
     calls = [
         CALL,
@@ -142,6 +144,9 @@ def test_where_nothing_is_recorded_the_page_says_so_and_how_to_begin(
     refused = founder.post("/replay/runs", founder.page("/replay").form("/sign-out"))
     assert refused.status >= 400
     assert "names no call" in founder.page("/replay/incident", incident="inc 4").text
+    page = founder.page("/replay/incident", incident="inc 1")
+    assert "Its call cannot be made again: this call was not recorded" in page.text
+    assert "/replay/runs" not in [action for action, _ in page.forms]
 
 
 @pytest.mark.usefixtures("recorded")
@@ -149,7 +154,8 @@ def test_an_incident_is_replayed_compared_and_its_fix_promoted(
     server: Server, founder: Browser, models: ScriptedModels
 ) -> None:
     before = founder.page("/replay/incident", incident="inc 1")
-    assert "A run may cost $1.00 at most." in before.text
+    for said in ("A run may cost $1.00 at most.", "Does it <b>renew</b>?", CLAIM):
+        assert said in before.text
     path = run(server, founder, models, HONEST, **{"version of CLAIMS": "v13"})
     page = founder.page(path)
     for said in (

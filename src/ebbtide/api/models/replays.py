@@ -405,7 +405,7 @@ def replay_shown(one: Replay) -> ReplayShown:
     """A replay with its texts."""
     return ReplayShown(
         **_row(one, one.match),
-        baseline=None if one.baseline is None else _call(one.baseline),
+        baseline=None if one.baseline is None else call_shown(one.baseline),
         baseline_verdicts=[_verdict(each) for each in one.baseline_verdicts],
         samples=[_sample(each) for each in one.samples],
     )
@@ -518,7 +518,7 @@ def _sample(one: Sample) -> SampleShown:
         reserved_usd=None if one.reserved_usd is None else usd(one.reserved_usd),
         spent_usd=None if one.spent_usd is None else usd(one.spent_usd),
         is_spending_certain=one.is_spending_certain,
-        call=None if one.call is None else _call(one.call),
+        call=None if one.call is None else call_shown(one.call),
         comparison=None if one.comparison is None else _comparison(one.comparison),
     )
 
@@ -571,7 +571,8 @@ def _verdict(one: Verdict) -> VerdictShown:
     )
 
 
-def _call(one: Call) -> CallShown:
+def call_shown(one: Call) -> CallShown:
+    """A call with its texts."""
     return CallShown(
         call_id=one.call_id,
         at=format_instant(one.at),

@@ -12,10 +12,12 @@ from ebbtide.api.dependencies import admin, reader, services
 from ebbtide.api.json_route import JsonRoute
 from ebbtide.api.models.replays import (
     AbortReplayBody,
+    CallShown,
     ReplayBody,
     ReplayPage,
     ReplayShown,
     SpendingPage,
+    call_shown,
     replay_row,
     replay_shown,
     spending_shown,
@@ -96,6 +98,23 @@ def abort_replay(
     _find(house, key, replay_id)
     reason = None if body is None else body.reason
     return replay_shown(house.lab.replayer.abort(replay_id, reason))
+
+
+@router.get("/ops/recorded-calls/{call_id:anything}", summary="One recorded call")
+def get_recorded_call(
+    call_id: str,
+    house: House,
+    key: Reader,
+    tenant_id: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
+) -> CallShown:
+    """What a replay of it would send again, and what came out then, without personal data."""
+    if key.tenant_id is not None:
+        if tenant_id is not None and not key.covers(tenant_id):
+            raise NotFound("there is no such tenant")
+        tenant_id = key.tenant_id
+    if "\0" in call_id or "\0" in (tenant_id or ""):
+        raise NotFound("this call was not recorded, or its time is over")
+    return call_shown(house.guard.recorder.get(call_id, tenant_id))
 
 
 @router.get("/ops/spending", summary="What replays cost today, and what they may")

@@ -85,9 +85,24 @@ async def incident(visit: Visit) -> Response:
     for answer in (runs, files):
         if not answer.is_ok:
             return visit.trouble("replay", answer)
+    call, why_not = None, ""
+    if one["call_id"]:
+        recorded = await visit.get_present(
+            f"/ops/recorded-calls/{part(one['call_id'])}", tenant_id=one["tenant_id"]
+        )
+        if recorded.is_ok:
+            call = recorded.data
+        elif recorded.status in (404, 409):
+            why_not = recorded.data["detail"]
+        else:
+            return visit.trouble("replay", recorded)
     return visit.page(
         "replay",
         "replay_lab_incident.html",
+        call=call,
+        why_not=why_not,
+        output=None if call is None else _cut([("equal", call["output"])]),
+        most=TEXT_MAX_CHARS,
         story=story.data,
         one=one,
         incident_id=named,
