@@ -28,6 +28,9 @@ def settle(server: Server) -> None:
         incident(0.3, model="gpt-4o"),
         incident(0.4, policy_id="PII", policy_version="v2", severity=4),
         *(happened("INCIDENT_VIEWED", day) for day in (0.1, 33)),
+        happened(
+            "CHANGE_RECORDED", 2, "platform", metadata={"kind": "deploy", "note": "<b>v7</b>"}
+        ),
         happened("POLICY_BLOCKED", 0.5, metadata={"policy_id": "PII"}),
         happened(
             "INFRA_LIMIT_HIT",

@@ -139,3 +139,8 @@ def test_no_customer_name_runs_in_a_spreadsheet(founder: Browser) -> None:
 def test_every_chart_has_a_file(founder: Browser, path: str) -> None:
     files = [link for link in Page(founder.get(path).body.decode()).links if ".csv" in link]
     assert files and all(founder.get(urlsplit(link).path).status == 200 for link in files)
+
+
+def test_a_change_for_everybody_is_marked_at_its_week(founder: Browser) -> None:
+    page = founder.page("/stickiness")
+    assert "changed: deploy <b>v7</b>" in page.text and "10 Mar 2026 deploy <b>v7</b>" in page.text
