@@ -281,7 +281,7 @@ async def record(visit: Visit) -> Response:
     tenant = fields.get("tenant", "").strip()
     if not tenant:
         raise BadRequest("name the customer")
-    body = {"is_on": "off" not in fields}
+    body: dict[str, Any] = {"is_on": "off" not in fields}
     if fields.get("days"):
         body["retention_days"] = _number(fields["days"], "days")
     answer = await visit.put(f"/ops/recording/{part(tenant)}", body)
@@ -309,10 +309,11 @@ async def _choices(visit: Visit, tenant_id: str) -> dict[str, Any] | Answer:
 
 def _sides(replay: dict[str, Any], sample: dict[str, Any] | None) -> dict[str, Any]:
     """Both outputs as stretches ``(kind, text)``, cut where they are too long to be read."""
-    original = replay["baseline"] and replay["baseline"]["output"]
-    new = sample and sample["call"] and sample["call"]["output"]
-    compared = sample and sample["comparison"]
-    diff = compared and compared["diff"]
+    original = None if replay["baseline"] is None else replay["baseline"]["output"]
+    call = None if sample is None else sample["call"]
+    compared = None if sample is None else sample["comparison"]
+    new = None if call is None else call["output"]
+    diff = None if compared is None else compared["diff"]
     if not diff:
         return {"original": _cut([("equal", original)]), "new": _cut([("equal", new)])}
     spans = diff["spans"]
@@ -325,7 +326,8 @@ def _sides(replay: dict[str, Any], sample: dict[str, Any] | None) -> dict[str, A
 def _cut(spans: list[tuple[str, str | None]]) -> dict[str, Any] | None:
     if any(text is None for _, text in spans):
         return None
-    left, kept = TEXT_MAX_CHARS, []
+    left = TEXT_MAX_CHARS
+    kept: list[tuple[str, str]] = []
     for kind, text in spans:
         if not text:
             continue
