@@ -17,6 +17,8 @@ from api_server import NOON, Client, Server, event, open_server
 
 from ebbtide.domain.call import Call, Message
 from ebbtide.domain.replay import Replay, ReplayState
+from ebbtide.replay.evidence.keys import read_key_set
+from ebbtide.replay.evidence.sign import Says, check
 from scripted_models import ScriptedModels, answer
 
 CLAIM = "Yes, it is set to auto-renew."
@@ -394,3 +396,38 @@ def test_a_replay_whose_process_is_gone_is_ended_by_the_job_and_told(server: Ser
     assert (shown["state"], shown["error_type"]) == ("failed", "interrupted")
     told = server.admin.get("/ops/events", tenant_id="acme", event_type="REPLAY_FAILED").json
     assert told["items"][0]["entity_id"] == one.replay_id
+
+
+def test_a_recorded_call_is_shown_to_whom_it_belongs(server: Server) -> None:
+    shown = server.admin.get("/ops/recorded-calls/call_1", tenant_id="acme").json
+    assert (shown["output"], shown["messages"][0]["text"]) == (CLAIM, "Does it renew?")
+    theirs = server.client("read", tenant="acme").get("/ops/recorded-calls/call_1")
+    assert theirs.json == shown
+    assert server.admin.get("/ops/recorded-calls/call_1", tenant_id="globex").status == 404
+    assert server.client("read", tenant="globex").get("/ops/recorded-calls/call_1").status == 404
+    assert server.admin.get("/ops/recorded-calls/a%00b").status == 404
+
+
+@pytest.mark.parametrize("form", ["json", "pdf"])
+def test_a_replay_is_exported_with_both_outputs_and_kept_sealed(
+    server: Server, models: ScriptedModels, form: str
+) -> None:
+    models.say = lambda _: answer(HONEST)
+    replay_id = run(server)["replay_id"]
+    made = server.admin.post("/ops/exports", {"replay_id": replay_id, "format": form})
+    assert made.status == 201 and made.json["state"] == "generated", made.body
+    assert (made.json["subject_id"], made.json["incident_id"]) == (replay_id, "inc_1")
+    content = server.admin.get(made.json["file"]).body
+    keys = read_key_set(server.client().get("/.well-known/ebbtide-keys.json").json)
+    found = check(content, keys)
+    assert found.says is Says.VALID and found.evidence is not None
+    assert found.evidence["original"]["call"]["output"] == CLAIM
+    assert found.evidence["replay"]["samples"][0]["call"]["output"] == HONEST
+    kept = server.house.services.state.certificates.content(made.json["export_id"])
+    assert kept is not None and kept[1] is not None and CLAIM.encode() not in kept[0]
+    # Without texts nothing has to be sealed, and none is in it.
+    quiet = {"replay_id": replay_id, "format": "json", "include": {"raw_output": False}}
+    bare = server.admin.get(server.admin.post("/ops/exports", quiet).json["file"]).body
+    assert CLAIM.encode() not in bare and HONEST.encode() not in bare
+    incident = server.admin.post("/ops/exports", {"incident_id": "inc_1", "format": "json"})
+    assert CLAIM.encode() in server.admin.get(incident.json["file"]).body
