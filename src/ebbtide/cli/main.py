@@ -21,6 +21,7 @@ from ebbtide.cli.emit import emit_command
 from ebbtide.cli.events import events_command
 from ebbtide.cli.export import export_commands
 from ebbtide.cli.features import features_command
+from ebbtide.cli.freeze import freeze_commands
 from ebbtide.cli.funnel import funnel_command
 from ebbtide.cli.import_command import import_command
 from ebbtide.cli.interventions import interventions_commands
@@ -100,6 +101,7 @@ def build_cli(
     app.add_typer(alerts_commands(connect), name="alerts")
     app.add_typer(backtest_commands(), name="backtest")
     app.add_typer(export_commands(connect), name="export")
+    app.add_typer(freeze_commands(connect), name="freeze")
     app.add_typer(interventions_commands(connect), name="interventions")
     app.add_typer(jobs_commands(connect), name="jobs")
     app.add_typer(keys_commands(connect), name="keys")

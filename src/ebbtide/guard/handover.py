@@ -27,6 +27,7 @@ from ebbtide.guard.recording import Recorder
 WAITING_MAX = 2_000  # calls; each may hold its input and output
 BATCH_MAX = 200
 AGAIN_S = 1.0
+GATHER_S = 0.1  # calls that end close together are stored in one commit, away from the answers
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +55,7 @@ class Handover:
         self._ready = Condition()
         self._is_closing = False
         self._is_busy = False
+        self._num_asking = 0
         self._thread: Thread | None = None
 
     @property
@@ -73,7 +75,14 @@ class Handover:
     def wait_until_stored(self, timeout_s: float) -> bool:
         """Whether all that was put so far is stored, at the latest after some time."""
         with self._ready:
-            return self._ready.wait_for(lambda: not self._waiting and not self._is_busy, timeout_s)
+            self._num_asking += 1
+            self._ready.notify_all()
+            try:
+                return self._ready.wait_for(
+                    lambda: not self._waiting and not self._is_busy, timeout_s
+                )
+            finally:
+                self._num_asking -= 1
 
     def close(self, timeout_s: float = 10.0) -> None:
         """Store what waits, then stop."""
@@ -85,12 +94,17 @@ class Handover:
         if self._waiting:
             log.error("guard.calls_lost", num=len(self._waiting))
 
+    def _is_urgent(self) -> bool:
+        return self._is_closing or self._num_asking > 0 or len(self._waiting) >= BATCH_MAX
+
     def _run(self) -> None:
         while True:
             with self._ready:
                 self._ready.wait_for(lambda: self._waiting or self._is_closing)
                 if not self._waiting:
                     return
+                # A commit for each call would take the processor from the calls beside it.
+                self._ready.wait_for(self._is_urgent, GATHER_S)
                 num = min(len(self._waiting), BATCH_MAX)
                 batch = [self._waiting[at] for at in range(num)]
                 self._is_busy = True
