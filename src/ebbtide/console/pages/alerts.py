@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from ebbtide.console.ask import Answer, part
 from ebbtide.console.visit import Visit
 from ebbtide.domain.errors import BadRequest, NotFound
+from ebbtide.domain.ids import to_uuid_text
 from ebbtide.domain.time import format_instant
 
 REFRESH_S = 30
@@ -39,7 +40,7 @@ async def page(visit: Visit) -> Response:
         "alerts",
         "alerts.html",
         refresh_s=REFRESH_S,
-        alerts=[one for one in items if one["status"] != "ok"],
+        alerts=[one | {"customer": _customer(one)} for one in items if one["status"] != "ok"],
         over=[one for one in items if one["status"] == "ok"],
         lines=lines.data["thresholds"],
         channels=channels.data["items"],
@@ -51,6 +52,12 @@ async def page(visit: Visit) -> Response:
         kinds=KINDS,
         leasts=LEASTS,
     )
+
+
+def _customer(alert: dict[str, Any]) -> str | None:
+    """UUID of the customer that an alert is about; None when it is about none."""
+    kind, _, tenant = alert["rule"].partition(":")
+    return to_uuid_text(tenant) if kind == "customer" else None
 
 
 async def answer(visit: Visit) -> Response:

@@ -18,6 +18,9 @@ if (toggle) {
   });
 }
 
+// On a phone the screens stand in a row that is wider than it.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // -- time --------------------------------------------------------------------------------------
 const range = document.querySelector("[data-slider]");
 if (range) {
