@@ -28,7 +28,7 @@ from ebbtide.replay.evidence.sign import Says, check
 KEYS = "/.well-known/ebbtide-keys.json"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def incidents(server: Server) -> None:
     """An incident of each of two customers."""
     for tenant in ("acme", "beta"):

@@ -97,7 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models: ScriptedModels) -> 
 
 @pytest.fixture
 def recorded(server: Server) -> None:
-    """Calls of the first three: one with a claim, one hostile, one of five megabytes."""
+    """Calls of the first three: one with a claim, one hostile, one of a line without end."""
     recorder = server.house.services.guard.recorder
     if recorder.choice("acme") is not None:
         return
@@ -105,7 +105,7 @@ def recorded(server: Server) -> None:
     calls = [
         CALL,
         replace(CALL, call_id="call_2", output=HOSTILE, messages=(Message("user", HOSTILE),)),
-        replace(CALL, call_id="call_3", output="<b>" * 1_700_000),
+        replace(CALL, call_id="call_3", output="<b>" * 500_000),
     ]
     recorder.keep((call, ("CLAIMS",)) for call in calls)
 
@@ -212,7 +212,7 @@ def test_policy_only_shows_each_customer_and_calls_no_model(
 
 
 @pytest.mark.usefixtures("recorded")
-def test_hostile_outputs_are_inert_and_five_megabytes_are_bounded(
+def test_hostile_outputs_are_inert_and_a_line_without_end_is_bounded(
     server: Server, founder: Browser, models: ScriptedModels, chromium: playwright.sync_api.Browser
 ) -> None:
     before = server.admin.get("/ops/policies/CLAIMS").json["assignments"]
