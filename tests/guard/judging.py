@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from ebbtide.guard.detectors.content_accuracy import ContentAccuracy
 from ebbtide.guard.detectors.pii import find
 
 FOLDER = Path(__file__).parent
+TUNED_LATER = 32  # cases of accuracy_later.tsv, the first ones
 AT = datetime(2026, 3, 12, tzinfo=UTC)
 _MARK = re.compile(r"«([a-z]+):([^»]*)»")
 
@@ -92,9 +93,9 @@ def judge_pii(*, aside: bool | None = None) -> dict[str, Score]:
     return scores
 
 
-def accuracy_cases() -> Iterator[tuple[int, bool, Call]]:
+def accuracy_cases(name: str = "accuracy_cases.tsv") -> Iterator[tuple[int, bool, Call]]:
     """Number, whether it is a claim, and the call."""
-    for number, line in _lines("accuracy_cases.tsv"):
+    for number, line in _lines(name):
         expected, context, question, answer = line.split("\t")
         assert expected in ("claim", "fine")
         messages = (Message("user", question),)
@@ -105,11 +106,20 @@ def accuracy_cases() -> Iterator[tuple[int, bool, Call]]:
 
 
 def judge_accuracy(*, aside: bool | None = None) -> Score:
-    """Claims of CONTENT_ACCURACY, one a case."""
+    """Claims of CONTENT_ACCURACY, one a case; arguments as for personal data."""
+    return _judge_claims("accuracy_cases.tsv", lambda number: aside in (None, is_aside(number)))
+
+
+def judge_later(*, is_fresh: bool) -> Score:
+    """The same on answers that were written later; those that are fresh were not tuned on."""
+    return _judge_claims("accuracy_later.tsv", lambda number: (number > TUNED_LATER) is is_fresh)
+
+
+def _judge_claims(name: str, takes: Callable[[int], bool]) -> Score:
     score = Score()
     detector = ContentAccuracy({})
-    for number, is_claim, call in accuracy_cases():
-        if aside is not None and is_aside(number) is not aside:
+    for number, is_claim, call in accuracy_cases(name):
+        if not takes(number):
             continue
         fires = bool(detector.look(call, Stage.OUTPUT).findings)
         said = f"{number} {call.context} {call.output!r}"
@@ -133,6 +143,9 @@ def main(shows_faults: bool) -> None:
     print("CONTENT_ACCURACY: 100 cases")
     for name, aside in (("tuned on", False), ("held aside", True), ("all cases", None)):
         print(f"  {name:<10}  {judge_accuracy(aside=aside)}")
+    print("CONTENT_ACCURACY on other answers, written later: 62 cases")
+    print(f"  tuned on    {judge_later(is_fresh=False)}")
+    print(f"  fresh       {judge_later(is_fresh=True)}")
     if shows_faults:
         for score in (judge_pii(aside=False)["all"], judge_accuracy(aside=False)):
             for said in score.missed:

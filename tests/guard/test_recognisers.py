@@ -8,7 +8,7 @@ from time import process_time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judging import AT, accuracy_cases, judge_accuracy, judge_pii, pii_lines
+from judging import AT, accuracy_cases, judge_accuracy, judge_later, judge_pii, pii_lines
 
 from ebbtide.domain.call import Call, Message
 from ebbtide.domain.errors import PolicyRefused
@@ -45,6 +45,13 @@ def test_claims_that_nothing_supports_are_found() -> None:
         score = judge_accuracy(aside=aside)
         print(score)
         assert min(score.precision, score.recall) >= least, score.missed + score.wrong
+
+
+def test_claims_in_answers_of_another_kind_are_found_nearly_as_well() -> None:
+    for is_fresh in (False, True):
+        score = judge_later(is_fresh=is_fresh)
+        print(score)
+        assert min(score.precision, score.recall) >= 0.90, score.missed + score.wrong
 
 
 def test_what_is_taken_out_leaves_nothing_to_find() -> None:

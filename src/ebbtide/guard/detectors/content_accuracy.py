@@ -28,6 +28,9 @@ _GENERIC = _WORDS.lists["generic"]
 _HEDGE = _WORDS.patterns["hedges"]
 _ASSERTS = _WORDS.patterns["assertions"]
 _INSTRUCTION = _WORDS.patterns["instructions"]
+_DEFINITION = _WORDS.patterns["definitions"]
+_OWNERS = _WORDS.lists["owners"]
+_VAGUE = _WORDS.lists["vague"]
 _ANSWER = _WORDS.patterns["answers"]
 _VALUE = re.compile(r"[$€£%:0-9]")
 _END = re.compile(r"[.!?;\n](?:[\"')\]]{0,2}\s+|(?<=\n))")
@@ -138,6 +141,7 @@ def _is_claim(sentence: str) -> bool:
     return (
         not sentence.endswith("?")
         and _INSTRUCTION.match(sentence) is None
+        and _DEFINITION.match(sentence) is None
         and _HEDGE.search(sentence) is None
         and (_VALUE.search(sentence) is not None or _ASSERTS.search(sentence) is not None)
     )
@@ -225,6 +229,8 @@ def topic_of(field: str) -> _Topic | None:
     ]
     if not telling:
         return None
+    if len(telling) > 1 and telling[0] in _OWNERS and telling[1] not in _VAGUE:
+        telling = telling[1:]
     return _Topic(field, tuple(_word(word) for word in telling[:4]))
 
 
