@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import ClientDisconnect, Request
 
 from ebbtide.api.services import services_of
-from ebbtide.domain.errors import BadRequest, BodyTooLarge, ReceiveTimeout
+from ebbtide.domain.errors import BadRequest, BodyTooLarge
+from ebbtide.ingest.body import take_body
 from ebbtide.ingest.decode import BODY_MAX_BYTES, decompress
 
 
@@ -36,20 +35,10 @@ async def receive_body(
     announced = request.headers.get("content-length")
     if announced is not None and announced.isdecimal() and int(announced) > limit:
         raise BodyTooLarge(f"the body is larger than {limit} bytes")
-    parts = []
-    size = 0
     try:
-        async with asyncio.timeout(deadline_s):
-            async for part in request.stream():
-                size += len(part)
-                if size > limit:
-                    raise BodyTooLarge(f"the body is larger than {limit} bytes")
-                parts.append(part)
-    except TimeoutError as error:
-        raise ReceiveTimeout(f"the body did not arrive within {deadline_s:g} s") from error
+        body = await take_body(request.stream(), limit=limit, deadline_s=deadline_s)
     except ClientDisconnect as error:
         raise BadRequest("the caller hung up") from error
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
     if encoding is None:
         return body
     return decompress(body, encoding, limit)

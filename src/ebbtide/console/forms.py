@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 
-from ebbtide.domain.errors import BadRequest, BodyTooLarge, Forbidden, ReceiveTimeout
+from ebbtide.domain.errors import BadRequest, Forbidden
+from ebbtide.ingest.body import take_body
 
 FORM_MAX_BYTES = 32 * 1024
 FIELDS_MAX = 50
@@ -20,20 +20,10 @@ async def receive(request: Request, deadline_s: float) -> bytes:
     Raises:
         BodyTooLarge, ReceiveTimeout, BadRequest: it is large, slow, or breaks off.
     """
-    parts: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(deadline_s):
-            async for piece in request.stream():
-                size += len(piece)
-                if size > FORM_MAX_BYTES:
-                    raise BodyTooLarge(f"the body is larger than {FORM_MAX_BYTES} bytes")
-                parts.append(piece)
-    except TimeoutError as error:
-        raise ReceiveTimeout("the body did not arrive in time") from error
+        return await take_body(request.stream(), limit=FORM_MAX_BYTES, deadline_s=deadline_s)
     except ClientDisconnect as error:
         raise BadRequest("the caller hung up") from error
-    return b"".join(parts)
 
 
 async def read_form(request: Request, deadline_s: float) -> dict[str, str]:
