@@ -51,5 +51,5 @@ def make_guard(
         return None if found is None else (found.cost_usd, found.table)
 
     handover = Handover(submit, recorder, clock)
-    proxy = Proxy(models, policies.versions_for, switch, handover, cost_of, clock)
+    proxy = Proxy(models, policies, switch, handover, cost_of, clock)
     return Guard(proxy, switch, recorder, handover, policies.versions_for, cost_of)

@@ -64,6 +64,11 @@ class AssignedPolicies:
                 known.by_tenant[tenant_id] = found
         return found
 
+    def remembered(self, tenant_id: str) -> tuple[PolicyVersion, ...] | None:
+        """As :meth:`versions_for`, from memory alone; None when the store has to be asked."""
+        is_fresh = self._known is not None and monotonic() < self._renew_at
+        return self.versions_for(tenant_id) if is_fresh else None
+
     def in_force(self, tenant_id: str, at: datetime) -> tuple[PolicyVersion, ...]:
         """The versions that a tenant had at an earlier moment, by id of the policy.
 

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Condition, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 import structlog
@@ -25,9 +25,10 @@ from ebbtide.guard.events import Fields, events_of
 from ebbtide.guard.recording import Recorder
 
 WAITING_MAX = 2_000  # calls; each may hold its input and output
-BATCH_MAX = 200
+BATCH_MAX = 50  # in one go; checking more would hold the interpreter for too long
 AGAIN_S = 1.0
 GATHER_S = 0.1  # calls that end close together are stored in one commit, away from the answers
+_PAUSE_S = 0.0003
 
 log = structlog.get_logger(__name__)
 
@@ -124,11 +125,10 @@ class Handover:
     def _store(self, batch: Sequence[Finished]) -> bool:
         """Store events and recordings of calls; a repeat stores nothing twice."""
         try:
-            records = [
-                fields
-                for one in batch
-                for fields in events_of(one.reported, one.verdicts, was_made=one.was_made)
-            ]
+            records = []
+            for one in batch:
+                records += events_of(one.reported, one.verdicts, was_made=one.was_made)
+                sleep(_PAUSE_S)  # calls under way must not wait for this thread's interpreter
             self._submit(records, self._clock()).result()
             self._recorder.keep(
                 (one.reported.call, [verdict.policy_id for verdict in one.verdicts])

@@ -28,6 +28,7 @@ from ebbtide.domain.policy import Result, Stage, Verdict
 from ebbtide.egress.models import Exchange, ModelCallFailed, ModelClient
 from ebbtide.egress.upstreams import Upstream
 from ebbtide.guard.answer import AnswerBroken, AnswerText, EventSplitter
+from ebbtide.guard.assigned import AssignedPolicies
 from ebbtide.guard.evaluate import evaluate
 from ebbtide.guard.handover import Finished, Handover
 from ebbtide.guard.kill_switch import KillSwitch
@@ -135,7 +136,7 @@ class Proxy:
     def __init__(
         self,
         models: ModelClient,
-        versions_of: Callable[[str], Sequence[PolicyVersion]],
+        policies: AssignedPolicies,
         switch: KillSwitch,
         handover: Handover,
         cost_of: CostOf,
@@ -144,11 +145,11 @@ class Proxy:
         """Put it together.
 
         Args:
-            versions_of: the policies of a tenant; may wait for a store.
+            policies: who has which version.
             cost_of: what a call cost by its tokens.
         """
         self._models = models
-        self._versions_of = versions_of
+        self._policies = policies
         self._switch = switch
         self._handover = handover
         self._cost_of = cost_of
@@ -190,9 +191,11 @@ class Proxy:
             if self._switch.is_stale:
                 await loop.run_in_executor(self._threads, self._switch.refresh)
             self._switch.check(caller.tenant_id, caller.key_id)
-            versions = await loop.run_in_executor(
-                self._threads, self._versions_of, caller.tenant_id
-            )
+            versions = self._policies.remembered(caller.tenant_id)
+            if versions is None:
+                versions = await loop.run_in_executor(
+                    self._threads, self._policies.versions_for, caller.tenant_id
+                )
             call = Call(
                 call_id=f"call_{token_hex(12)}",
                 tenant_id=caller.tenant_id,
