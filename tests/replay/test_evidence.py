@@ -14,6 +14,7 @@ from evidence_cases import CALL, HOSTILE, ISSUE, REPLAY, STORY, UNRECORDED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ebbtide.domain.call import Message
 from ebbtide.replay.evidence.canonical import canonical, settle
 from ebbtide.replay.evidence.contents import GONE, NOT_RECORDED, of_incident, of_replay
 from ebbtide.replay.evidence.keys import read_key_set
@@ -227,7 +228,16 @@ def test_no_character_vanishes_or_pretends() -> None:
     )
     assert show("<U+0041> < U") == "<U+003C>U+0041> < U"
     shown = text_of(REPLAY_PDF).replace(" ", "")
-    for said in ("<U+202E>", "<U+200B>", "<U+00AD>", "<U+4E2D><U+6587>", "<U+1F600>", "<U+001B>"):
+    for said in (
+        "{nb}**b**",
+        "1/3",
+        "<U+202E>",
+        "<U+200B>",
+        "<U+00AD>",
+        "<U+4E2D><U+6587>",
+        "<U+1F600>",
+        "<U+001B>",
+    ):
         assert said in shown, said
     assert (
         HOSTILE.partition("\ud83d")[0]
@@ -243,10 +253,12 @@ def test_nothing_in_a_pdf_can_act() -> None:
 
 
 def test_a_line_of_five_megabytes_is_bounded() -> None:
-    long = replace(CALL, output="<b>" * 1_700_000)
+    turns = tuple(Message("user", "x" * 3000) for _ in range(70))
+    long = replace(CALL, output="<b>" * 1_700_000, messages=turns, provider="p" * 5000)
     evidence = of_incident(replace(STORY, call=long), ISSUE)
     signed = sign_json(evidence, KEY)
     pages = render_pdf(evidence, signed).replace(signed, b"")
     assert len(pages) < 50_000
     shown = text_of(pages)
+    assert "10 more messages in the attached JSON" in shown
     assert f"[... {5_100_000 - TEXT_MAX_CHARS:,} more" in shown

@@ -24,6 +24,8 @@ ROWS_MAX = 60
 TABLE_CELL_MAX_CHARS = 300
 DASH = "-"
 
+#: Stands for the number of pages until it is known; no shown text can hold it.
+_NUM_PAGES = "\x7f\x7f"
 _INK, _SOFT, _LINE, _GONE, _NEW = (20, 32, 38), (92, 108, 116), (205, 214, 218), (168, 32, 40), (
     18, 110, 66,
 )  # fmt: skip
@@ -101,7 +103,7 @@ class _Sheet(FPDF):
         self.set_margins(18, 18)
         self.set_auto_page_break(True, 20)
         self.c_margin = 0
-        self.alias_nb_pages()
+        self.alias_nb_pages(_NUM_PAGES)
         self.set_display_mode("default")  # no action when it is opened
 
     def header(self) -> None:
@@ -117,7 +119,7 @@ class _Sheet(FPDF):
         self._style("", 8, _SOFT)
         self.cell(_WIDTH, 5, show(self.evidence["certificate_id"]))
         self.set_x(18)
-        self.cell(_WIDTH, 5, f"{self.page_no()} / {{nb}}", align=Align.R)
+        self.cell(_WIDTH, 5, f"{self.page_no()} / {_NUM_PAGES}", align=Align.R)
 
     # -- what it says ------------------------------------------------------------------------
 
@@ -193,9 +195,11 @@ class _Sheet(FPDF):
         if "texts" in call:
             self._note(call["texts"]["left_out"])
             return
-        for message in call["messages"]:
+        for message in call["messages"][:ROWS_MAX]:
             self._label(f"Input, {message['role']}")
             self._box(message["text"])
+        if len(call["messages"]) > ROWS_MAX:
+            self._note(f"{len(call['messages']) - ROWS_MAX} more messages in the attached JSON.")
         if call["context"] is not None:
             self._label("Context")
             self._box(json.dumps(call["context"], ensure_ascii=False, indent=1))
