@@ -82,7 +82,9 @@ def ebbtide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command
     models.close()
 
 
-def test_an_incident_is_replayed_and_a_policy_tried(ebbtide: Command) -> None:
+def test_an_incident_is_replayed_a_policy_tried_and_what_cannot_be_is_refused(
+    ebbtide: Command,
+) -> None:
     told = ebbtide("replay", "inc_1", "--policy", "CLAIMS=v13", "--samples", "2")
     assert "Yes \\x1b[31mit[/] does." in told  # foreign text stays text
     assert "No <b>idea</b>." in told
@@ -96,8 +98,6 @@ def test_an_incident_is_replayed_and_a_policy_tried(ebbtide: Command) -> None:
     found = ebbtide.json("replay-policy", "CLAIMS", "--before", "v12", "--after", "v13")
     assert (found["total"]["num_blocked_before"], found["total"]["num_blocked_after"]) == (2, 0)
 
-
-def test_what_cannot_be_replayed_ends_the_command(ebbtide: Command) -> None:
     assert "takes ID=VERSION" in ebbtide.run("replay", "inc_1", "--policy", "CLAIMS").output
     for words in (("replay", "nothing"), ("replay", "inc_1", "--model", "llama")):
         assert ebbtide.run(*words).exit_code == 1

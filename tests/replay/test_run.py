@@ -474,3 +474,24 @@ def test_embeddings_measure_where_the_policies_differ_and_are_paid(
     assert sample.spent_usd >= Decimal("0.000009")
     assert state.spending.of_day(NOW.date(), CAPS.day_usd).spent_usd == sample.spent_usd
     lab.close()
+
+
+def test_a_server_that_stops_begins_no_further_call(lab: Lab) -> None:
+    came, hold = Event(), Event()
+
+    def say(_: dict[str, Any]) -> Said:
+        came.set()
+        return answer(CLAIM, waits_for=hold)
+
+    lab.models.say = say
+    begun = [lab.start(3).replay_id for _ in range(9)]  # one more than there are threads
+    assert came.wait(10)
+    lab.replayer._stopping.set()
+    hold.set()
+    lab.replayer.stop()
+    found = [lab.replayer.read(name) for name in begun]
+    assert {(one.state, one.error_type) for one in found} == {(ReplayState.FAILED, "interrupted")}
+    assert len(lab.models.requests) <= 9
+    assert lab.state.spending.of_day(NOW.date(), CAPS.day_usd).reserved_usd == 0
+    with pytest.raises(WrongState):
+        lab.start()

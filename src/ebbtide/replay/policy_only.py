@@ -11,8 +11,9 @@ import secrets
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -133,17 +134,15 @@ class PolicyReplayer:
     def stop(self) -> None:
         """End what is under way; it is said to be interrupted."""
         self._stopping.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             runs = dict(self._runs)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        futures.wait(runs.values(), STOP_S)
         for policy_replay_id, run in runs.items():
             if run.cancelled():
                 self._state.policy_replays.end(
                     policy_replay_id, self._clock(), num_done=0, error_type="interrupted"
                 )
-                continue
-            with suppress(TimeoutError, EbbtideError):
-                run.result(STOP_S)
 
     def _run(self, one: PolicyReplay, before: PolicyVersion, after: PolicyVersion) -> None:
         shelf, name = self._state.policy_replays, one.policy_replay_id

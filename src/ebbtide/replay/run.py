@@ -10,8 +10,8 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -283,13 +283,11 @@ class Replayer:
     def stop(self) -> None:
         """Begin no further call; those under way get a moment."""
         self._stopping.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             runs = dict(self._runs)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        futures.wait(runs.values(), STOP_S)
         for replay_id, run in runs.items():
-            with suppress(TimeoutError):
-                if not run.cancelled():
-                    run.result(STOP_S)
             if run.cancelled():  # before its first call
                 now = self._clock()
                 self._state.spending.settle(_about_id(replay_id, 1), Decimal(0), now)
