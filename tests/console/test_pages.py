@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 
@@ -104,6 +105,10 @@ def test_files_are_kept_by_the_browser_under_the_name_of_what_they_hold(
     answer = stranger.get(sheet)
     assert answer.status == 200 and "immutable" in answer.headers["cache-control"]
     assert "immutable" not in stranger.get("/static/console.css").headers["cache-control"]
+    packed = stranger.ask("GET", sheet, accept_encoding="br, gzip")
+    assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed.body) == answer.body and "content-encoding" not in answer.headers
+    assert "content-encoding" not in founder.ask("GET", "/jobs", accept_encoding="gzip").headers
     for name in ("..%2fapplication.py", "application.py", "%2e%2e/ask.py", ""):
         assert stranger.get(f"/static/{name}").status == 404
 
