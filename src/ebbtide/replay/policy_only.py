@@ -137,7 +137,7 @@ class PolicyReplayer:
         with self._lock:
             runs = dict(self._runs)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        futures.wait(runs.values(), STOP_S)
+        futures.wait([run for run in runs.values() if not run.cancelled()], STOP_S)
         for policy_replay_id, run in runs.items():
             if run.cancelled():
                 self._state.policy_replays.end(

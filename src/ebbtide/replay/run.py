@@ -286,7 +286,7 @@ class Replayer:
         with self._lock:
             runs = dict(self._runs)
         self._pool.shutdown(wait=False, cancel_futures=True)
-        futures.wait(runs.values(), STOP_S)
+        futures.wait([run for run in runs.values() if not run.cancelled()], STOP_S)
         for replay_id, run in runs.items():
             if run.cancelled():  # before its first call
                 now = self._clock()
