@@ -56,9 +56,11 @@ def _lines(name: str) -> Iterator[tuple[int, str]]:
     yield from enumerate(kept, 1)
 
 
-def pii_lines() -> Iterator[tuple[int, str, list[tuple[str, int, int]]]]:
+def pii_lines(
+    name: str = "pii_lines.txt",
+) -> Iterator[tuple[int, str, list[tuple[str, int, int]]]]:
     """Number, plain text, and what is to be found: kind, start, end."""
-    for number, line in _lines("pii_lines.txt"):
+    for number, line in _lines(name):
         text, spans, at = "", [], 0
         line = line.replace("¦", "")
         for mark in _MARK.finditer(line):
@@ -69,14 +71,15 @@ def pii_lines() -> Iterator[tuple[int, str, list[tuple[str, int, int]]]]:
         yield number, text + line[at:], spans
 
 
-def judge_pii(*, aside: bool | None = None) -> dict[str, Score]:
+def judge_pii(name: str = "pii_lines.txt", *, aside: bool | None = None) -> dict[str, Score]:
     """Exact spans, by kind and under ``all``.
 
     Args:
+        name: of the set.
         aside: True for the lines held aside alone, False for the others alone.
     """
     scores: dict[str, Score] = {"all": Score()}
-    for number, text, spans in pii_lines():
+    for number, text, spans in pii_lines(name):
         if aside is not None and is_aside(number) is not aside:
             continue
         found = {(one.kind, one.start, one.end) for one in find(text)}
@@ -140,6 +143,8 @@ def main(shows_faults: bool) -> None:
         for kind, score in sorted(judge_pii(aside=aside).items()):
             if kind == "all" or aside is None:
                 print(f"  {name:<10}  {kind:<6} {score}")
+    print("PII on other lines, written later and tuned on since")
+    print(f"  all lines   all    {judge_pii('pii_later.txt')['all']}")
     print("CONTENT_ACCURACY: 100 cases")
     for name, aside in (("tuned on", False), ("held aside", True), ("all cases", None)):
         print(f"  {name:<10}  {judge_accuracy(aside=aside)}")

@@ -295,9 +295,10 @@ def _has_check_digits(iban: str) -> bool:
 
 # In one piece or in groups of three digits and more; none begins with another digit than these.
 _CARD_RUN = re.compile(
-    r"(?<![A-Za-z0-9])[2-6](?:[0-9]{12,18}|[0-9]{2,5}(?:[ .-][0-9]{3,6}){2,7})(?![A-Za-z0-9])"
+    r"(?<![A-Za-z0-9+])[2-6](?:[0-9]{12,18}|[0-9]{2,5}(?:[ .-][0-9]{3,6}){2,7})(?![A-Za-z0-9])"
 )
 _GROUP = re.compile(r"[0-9]+")
+_CARD_WORD = re.compile(r"visa|card|karte|carte|\bcc\b|\bpan\b", re.IGNORECASE)
 
 
 def _cards(text: str) -> Iterator[Span]:
@@ -311,7 +312,7 @@ def _cards(text: str) -> Iterator[Span]:
                 start, group = groups[last]
                 digits += group
                 last += 1
-                if _is_card(digits):
+                if _is_card(digits) and (len(digits) > 13 or _is_named_card(text, start)):
                     end = start + len(group)
                     break
             if end is None or _goes_on(text, end):
@@ -319,6 +320,11 @@ def _cards(text: str) -> Iterator[Span]:
             else:
                 yield Span("card", groups[first][0], end)
                 first = last
+
+
+def _is_named_card(text: str, start: int) -> bool:
+    """Whether a word before says so; cards of 13 digits are old, and articles have as many."""
+    return _CARD_WORD.search(text[max(0, start - _BEFORE_CHARS) : start]) is not None
 
 
 def _goes_on(text: str, end: int) -> bool:
@@ -370,7 +376,8 @@ _PHONE = re.compile(
     # 01 23 45 67 89
     r"|0[1-9](?:([ .-])[0-9]{2})(?:\1[0-9]{2}){3}"
     # 030 1234567, (0171) 234 5678, 020 7946 0958
-    rf"|\(?0[1-9][0-9]{{1,4}}\)?(?:(?:{_SEP}|(?<=\)))[0-9]{{2,8}}){{1,4}}"
+    rf"|(?:\(0\) ?|\(?0)[1-9][0-9]{{1,4}}\)?(?:(?:{_SEP}|(?<=\)))[0-9]{{2,8}}){{1,4}}"
+    r"(?:-[0-9]{1,2})?"
     r")(?![\w%€$£]|[.,:/-][0-9])"
 )
 #: Digits that only a word beside them makes a telephone number.
