@@ -80,6 +80,7 @@ class Recordings:
         if not calls:
             return 0
         insert = self._database.insert(RECORDED_CALLS).on_conflict_do_nothing()
+        insert = insert.returning(RECORDED_CALLS.c.call_id)
         with self._database.write() as connection:
             tenants = {one.tenant_uuid for one in calls}
             erased = {
@@ -92,7 +93,7 @@ class Recordings:
             for one in calls:
                 erased_at = erased.get(one.tenant_uuid)
                 if erased_at is None or one.at > erased_at:
-                    num += connection.execute(insert, one._asdict()).rowcount
+                    num += connection.execute(insert, one._asdict()).first() is not None
         return num
 
     def get(self, call_id: str, tenant_id: str | None = None) -> SealedCall | None:
