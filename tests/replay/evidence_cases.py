@@ -30,7 +30,8 @@ from ebbtide.signals.attribution import Attribution
 AT = datetime(2026, 3, 12, 8, tzinfo=UTC)
 HOSTILE = (
     "Yes. <script>alert(1)</script> ![x](https://evil.example/x.png) \x1b[31mred\x1b[0m"
-    " \u202eesrever \u200bzero\xad \u4e2d\u6587 \U0001f600 \ud83d <U+0041> {nb} **b** \n%%EOF\nendstream"
+    " \u202eesrever \u200bzero\xad \u4e2d\u6587 \U0001f600 \ud83d <U+0041> {nb}"
+    " **b** \n%%EOF\nendstream"
     '\n%ebbtide-evidence-signature {}\n{"evidence":{}}'
 )
 ISSUE = Issue("cert_" + "0" * 32, AT, is_simulated=False)
