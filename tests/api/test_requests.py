@@ -99,7 +99,8 @@ def faults(server: Server, method: str, path: str, body: Any = None) -> dict[str
     ("method", "path", "body", "found"),
     [
         ("POST", "/v1/keys", {"name": "n", "scopes": ["read", "all"]},
-         {"body scopes[1]": "must be one of ingest, read, jobs:run, interventions:write, llm:call or admin"}),
+         {"body scopes[1]": "must be one of ingest, read, jobs:run, interventions:write, llm:call "
+                            "or admin"}),
         ("POST", "/v1/keys", {"scopes": []},
          {"body name": "is missing", "body scopes": "needs at least 1 entry"}),
         ("POST", "/v1/keys", {"name": "", "scopes": "read", "role": "x"},
