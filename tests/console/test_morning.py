@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -214,8 +215,10 @@ def every_path(server: Server) -> list[str]:
         f"/customers/{hostile}",
         f"/customers/{hostile}/why?metric=last_friction_event",
         f"/customers/{silent}/why?metric=risk_level",
-        *[f"/incidents/{one['event_uuid']}?tenant={quote(LIVELY)}" for one in incidents[:3]],
+        *[f"/incidents/{one['event_uuid']}?tenant={quote(LIVELY)}" for one in incidents[:2]],
         "/customers?__proto__=x&constructor=y&sort=delta",
+        "/brief",
+        "/why?number=pulse.comparisons.current&of=%5B%22incidents_created%22%5D",
         "/pulse?as_of=2026-03-05T12:00:00Z",
     ]
 
@@ -223,12 +226,15 @@ def every_path(server: Server) -> list[str]:
 def test_on_every_screen_hostile_text_is_inert_and_nobody_is_shut_out(
     tab: Tab, sample: Server
 ) -> None:
-    found = []
+    found, seen = [], set()
     for path in every_path(sample):
         go(tab, path)
         open_all(tab)
         check_inert(tab, path)
-        found += look_at(tab, path, QUICK)
+        kind = re.sub("[0-9a-f-]{36}|[?].*", "", path)
+        if kind not in seen:  # other names on the same page change nothing for whoever uses it
+            seen.add(kind)
+            found += look_at(tab, path, QUICK)
         tab.set_viewport_size({"width": 375, "height": 800})
         assert tab.evaluate(TOO_WIDE) == [], path
         tab.set_viewport_size({"width": 1280, "height": 800})
