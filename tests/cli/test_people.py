@@ -129,6 +129,13 @@ def test_the_past_can_be_asked_for(told: Command) -> None:
     assert told.json("today", "--as-of", early)["stored"] is False
 
 
+def test_why_explains_a_number_of_the_business(told: Command) -> None:
+    said = told("why", "--number", "pulse.active_tenants_24h")
+    assert "pulse/2" in said and "pulse_counts.num_tenants" in said and "GET /ops/events" in said
+    asked = ("why", "--number", "pulse.comparisons.current", "--of", "active_tenants")
+    assert told.json(*asked)["of"] == ["active_tenants"]
+
+
 def test_why_is_one_page(told: Command) -> None:
     page = " ".join(told("why", "acme [red]\x1b[31m").split())
     for text in (

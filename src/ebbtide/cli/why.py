@@ -1,4 +1,4 @@
-"""``ebbtide why CUSTOMER``: everything about one customer, on one page."""
+"""``ebbtide why CUSTOMER``: everything about one customer, on one page; and any number of all."""
 
 from __future__ import annotations
 
@@ -46,9 +46,18 @@ def why_command(connect: Connect) -> Callable[..., None]:
     """The command."""
 
     def why(
-        tenant: str = typer.Argument(help="Its id, UUID or name."),
+        tenant: str | None = typer.Argument(None, help="Its id, UUID or name."),
         metric: str = typer.Option(
             "risk_level", help="Explain this number to the end, such as stickiness_delta."
+        ),
+        business: str | None = typer.Option(
+            None,
+            "--number",
+            help="Instead of a customer: a number of the business by its place in an answer, such"
+            " as pulse.exports_delta_pct.",
+        ),
+        of: list[str] | None = typer.Option(
+            None, help="With --number: what names its row, once for each field."
         ),
         as_of: str | None = AS_OF,
         known_at: str | None = KNOWN_AT,
@@ -59,6 +68,16 @@ def why_command(connect: Connect) -> Callable[..., None]:
         Example: ebbtide why acme-ai --as-of 2026-03-12
         """
         moments = {"as_of": as_of, "known_at": known_at}
+        if (tenant is None) == (business is None):
+            raise typer.BadParameter("name a customer, or a --number")
+        if tenant is None:
+            with connect() as door:
+                found = door.get("/ops/explain", number=business, of=of or None, **moments)
+            if as_json:
+                print_json(found)
+            else:
+                _explain_number(page(), found)
+            return
         with connect() as door:
             profile = find_customer(door, tenant, **moments)
             path = f"/ops/customers/{profile['tenant_uuid']}"
@@ -76,6 +95,29 @@ def why_command(connect: Connect) -> Callable[..., None]:
         _explain(console, explained)
 
     return why
+
+
+def _explain_number(console: Console, one: dict[str, Any]) -> None:
+    named = f" ({', '.join(text or 'not said' for text in one['of'])})" if one["of"] else ""
+    value = one["value"]
+    shown = number(value) if isinstance(value, int | float) else value or one["reason"]
+    console.print(words(f"{one['title']}{named}: {shown} {one['unit']}"), style="bold")
+    console.print(words(f"by {one['formula']['id']}, as of {moment(one['as_of'])}"))
+    console.print(words(one["formula"]["text"], "dim"))
+    table = columns([None, None, 12])
+    for part in one["inputs"]:
+        value = part["value"]
+        adds = "" if part["contributes"] is None else f"adds {part['contributes']:g}"
+        shown = number(value) if isinstance(value, int | float) else value
+        table.add_row(words(part["name"]), words("—" if shown is None else str(shown)), adds)
+    console.print(table)
+    if one["note"]:
+        console.print(words(one["note"]))
+    made_of = [f"{line['metric']}.{line['column']}" for line in one["lineage"]] + one["kept"]
+    console.print(words(f"made of {', '.join(made_of)}", "dim"))
+    if one["events_url"]:
+        path = f"{one['num_events']:,} events: GET {one['events_url']}"
+        console.print(words(path, "dim"), soft_wrap=True)
 
 
 def _show(console: Console, one: dict[str, Any], was_asked: bool, known_at: str | None) -> None:
