@@ -23,6 +23,7 @@ SCOPES = {
     "read": "read everything",
     "interventions:write": "answer suggestions and alerts",
     "jobs:run": "run jobs",
+    "llm:call": "call models through the guard",
     "admin": "all of it, and this console",
 }
 #: After how many days a key ends; 0: not by itself.
