@@ -82,6 +82,7 @@ def test_an_export_is_made_fetched_and_genuine(server: Server, form: str) -> Non
         "EXPORT_STARTED",
         "EXPORT_GENERATED",
     ]
+    assert told(server, made["export_id"])[1]["tenant_id"] == "platform"  # no customer did it
     assert told(server, made["export_id"])[1]["metadata"] == {
         "incident_id": "inc acme",
         "format": form,
