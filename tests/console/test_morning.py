@@ -232,7 +232,8 @@ def test_on_every_screen_hostile_text_is_inert_and_nobody_is_shut_out(
         open_all(tab)
         check_inert(tab, path)
         kind = re.sub("[0-9a-f-]{36}|[?].*", "", path)
-        if kind not in seen:  # other names on the same page change nothing for whoever uses it
+        # Other names on the same page change nothing for whoever uses it.
+        if AXE is not None and kind not in seen:
             seen.add(kind)
             found += look_at(tab, path, QUICK)
         tab.set_viewport_size({"width": 375, "height": 800})
@@ -244,6 +245,8 @@ def test_on_every_screen_hostile_text_is_inert_and_nobody_is_shut_out(
     tab.locator("[data-why]").first.click()
     tab.locator("#why-dialog >> text=What went in").wait_for()
     check_inert(tab, "drawer")
+    if AXE is None:
+        pytest.skip("all but axe-core: needs the package axe-playwright-python")
 
 
 def open_all(page: Tab) -> None:
