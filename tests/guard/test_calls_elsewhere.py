@@ -93,6 +93,15 @@ def test_a_bad_call_waits_without_what_was_said(house: Guarded) -> None:
     assert secret.encode() not in house.ask("GET", "/v1/quarantine?limit=100").body
 
 
+def test_a_bad_call_goes_with_its_tenant(house: Guarded) -> None:
+    sent = [call(tenant_id="gone"), call(tenant_id="gone", at="yesterday")]
+    assert words(house.ask("POST", "/v1/calls", sent)) == ["stored", "quarantined"]
+    waiting = house.ask("GET", "/v1/quarantine?tenant_id=gone").json["items"]
+    assert [one["reason"] for one in waiting] == ["invalid_at"]
+    assert house.ask("DELETE", "/v1/tenants/gone?confirm=gone").status == 200
+    assert b'"gone"' not in house.ask("GET", "/v1/quarantine?limit=100").body
+
+
 def test_a_bound_key_reports_its_own_tenant(house: Guarded) -> None:
     key = house.key("ingest", tenant="bound")["key"]
     given = [call(tenant_id=None), call(call_id="c-2", tenant_id="other")]

@@ -23,12 +23,14 @@ class Incoming(NamedTuple):
 
     ``fields`` is our canonical JSON object for the validator, None when there is none and
     ``reason`` says why. ``raw`` is what quarantine keeps, or how to find it when it is wanted;
-    empty when it is just ``fields`` written as JSON.
+    empty when it is just ``fields`` written as JSON. ``tenant_id`` is whom a record without
+    ``fields`` names all the same, so that it goes when that tenant is erased.
     """
 
     fields: dict[str, Any] | None
     raw: bytes | Callable[[], bytes]
     reason: str | None
+    tenant_id: str | None = None
 
     @property
     def text(self) -> bytes:

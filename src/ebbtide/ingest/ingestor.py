@@ -107,7 +107,9 @@ class Ingestor:
         for record in incoming:
             fields = record.fields
             if fields is None or record.reason is not None:
-                entries.append(Held(record.reason or "not_an_object", None, bound_tenant))
+                # Under the key's tenant, whomever the record names: that much is certain.
+                named = bound_tenant or _id(record.tenant_id)
+                entries.append(Held(record.reason or "not_an_object", None, named))
                 continue
             if bound_tenant is not None and fields.get("tenant_id") is None:
                 fields["tenant_id"] = bound_tenant

@@ -180,7 +180,7 @@ def _priced(services: Services, report: ReportedCall) -> ReportedCall:
 
 def _waiting(report: Report) -> Incoming:
     assert isinstance(report, UnreadCall)
-    return Incoming(None, report.raw, report.reason)
+    return Incoming(None, report.raw, report.reason, report.tenant_id)
 
 
 def _shown(settled: _Settled) -> dict[str, Any]:
