@@ -6,6 +6,7 @@ Every door calls the methods of :class:`CustomerReader` and only shows what they
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,11 +23,13 @@ from ebbtide.signals.current import newest_of
 from ebbtide.signals.customer import Customer
 from ebbtide.signals.explain import OF_USAGE, Derivation, derive
 from ebbtide.signals.facts import DAY, Facts
+from ebbtide.signals.last_week import stickiness_before
 from ebbtide.signals.outcomes import Summary, summarise
 from ebbtide.signals.rules import read_rules
 from ebbtide.signals.selection import CustomerFilter, Place, select
 from ebbtide.signals.snapshot import Moment, Newest, Pair, Snapshot
 from ebbtide.signals.snapshots import Snapshots
+from ebbtide.signals.stickiness import Stickiness
 from ebbtide.signals.subscription import CANCELLED, STARTED, Subscription, subscription_of
 from ebbtide.signals.timeline import LENGTH, Count, Line, timeline
 from ebbtide.signals.usage import NO_USAGE, Usage, usage_of
@@ -85,7 +88,7 @@ class Profile:
     moment: Moment
     insight: Insight
     facts: Facts
-    last_week: Customer | None
+    last_week: Stickiness | None
     usage: Usage
     subscription: Subscription
     timeline: Sequence[Line]
@@ -267,18 +270,32 @@ class CustomerReader:
         facts, customer = seen.find(tenant_id)
         of, name = seen.moment, facts.tenant_id
         tenant = self._directory([customer], of).get(to_uuid_text(name))
-        week_ago = self._snapshots.compute(of.as_of - 7 * DAY, of.asked_known_at, [name])
-        return Profile(
-            self._moment_for(name, seen),
-            _insights(seen, [customer])[0],
-            facts,
-            next(iter(week_ago.customers.values()), None),
-            self._usage(of, name),
-            self._subscription(of, facts),
-            self._timeline(of, facts),
-            self._recorded(of, name),
-            tenant,
-        )
+        # Two at a time: engines answer each of these questions on one core.
+        with ThreadPoolExecutor(1, thread_name_prefix="ebbtide-profile") as beside:
+            last_week = beside.submit(
+                stickiness_before,
+                facts,
+                of.as_of - 7 * DAY,
+                self._events,
+                self._catalog,
+                self.rules,
+                known_at=of.asked_known_at,
+            )
+            lines = beside.submit(self._timeline, of, facts)
+            insight = _insights(seen, [customer])[0]
+            usage = self._usage(of, name)
+            subscription, changes = self._subscription(of, facts), self._recorded(of, name)
+            return Profile(
+                self._moment_for(name, seen),
+                insight,
+                facts,
+                last_week.result(),
+                usage,
+                subscription,
+                lines.result(),
+                changes,
+                tenant,
+            )
 
     def explain(
         self,

@@ -20,6 +20,7 @@ from ebbtide.signals.read import Insight, Profile
 from ebbtide.signals.rounding import to_float
 from ebbtide.signals.silent_churn import Silence
 from ebbtide.signals.snapshot import Moment
+from ebbtide.signals.stickiness import Stickiness
 
 #: Made suggestions by what makes two the same.
 Rows = Mapping[tuple[str, str], Intervention]
@@ -76,7 +77,7 @@ def segment(one: Customer, facts: Facts, tenant: Tenant | None) -> shown.Custome
         intent_evidence=intent.evidence,
         intent_provisional=intent.provisional,
         current_stickiness=to_float(one.stickiness.stickiness_7d),
-        **_scores(one),
+        **_scores(one.stickiness),
         stickiness_decayed=to_float(one.stickiness.stickiness_decayed),
         peak_stickiness=to_float(one.stickiness.peak_stickiness),
         friction_score=to_float(friction.friction_score),
@@ -102,8 +103,7 @@ def segment(one: Customer, facts: Facts, tenant: Tenant | None) -> shown.Custome
     )
 
 
-def _scores(one: Customer) -> dict[str, Any]:
-    sticky = one.stickiness
+def _scores(sticky: Stickiness) -> dict[str, Any]:
     return {
         "stickiness_7d": to_float(sticky.stickiness_7d),
         "stickiness_30d": to_float(sticky.stickiness_30d),
@@ -139,7 +139,7 @@ def at_risk(
         kind="heuristic",
         primary_risk_reason=risk.primary_risk_reason,
         secondary_signals=list(risk.secondary_signals),
-        **_scores(one),
+        **_scores(one.stickiness),
         last_investigation=instant(silence.last_investigation),
         days_since_investigation=number(silence.investigation_gap_days),
         last_api_call=instant(silence.last_api_call),
@@ -221,13 +221,13 @@ def gone(one: Customer, facts: Facts, tenant: Tenant | None) -> shown.GoneCustom
     )
 
 
-def stickiness(one: Customer) -> shown.Stickiness:
+def stickiness(one: Stickiness, as_of: datetime) -> shown.Stickiness:
     """The scores of one moment."""
     return shown.Stickiness(
-        as_of=format_instant(one.as_of),
+        as_of=format_instant(as_of),
         **_scores(one),
-        stickiness_decayed=to_float(one.stickiness.stickiness_decayed),
-        peak_stickiness=to_float(one.stickiness.peak_stickiness),
+        stickiness_decayed=to_float(one.stickiness_decayed),
+        peak_stickiness=to_float(one.peak_stickiness),
     )
 
 
@@ -254,8 +254,10 @@ def profile(of: Profile, rows: Rows, *, is_bound: bool) -> shown.CustomerProfile
             first_action_at=instant(one.intent.first_action_at),
         ),
         time_to_value=shown.TimeToValue(**_times_to_value(one)),
-        stickiness=stickiness(one),
-        stickiness_last_week=None if of.last_week is None else stickiness(of.last_week),
+        stickiness=stickiness(one.stickiness, one.as_of),
+        stickiness_last_week=None
+        if of.last_week is None
+        else stickiness(of.last_week, of.moment.as_of - 7 * DAY),
         usage=shown.Usage(
             active_days_7d=of.usage.active_days_7d,
             active_days_30d=of.usage.active_days_30d,
