@@ -22,6 +22,7 @@ from ebbtide.domain.policy import Result
 from ebbtide.domain.replay import Caps, Match, PolicyChoice, ReplayState
 from ebbtide.egress.models import ModelAnswer
 from ebbtide.guard.kill_switch import Frozen
+from ebbtide.guard.recording import RecordingBroken, Vault
 from ebbtide.store.state.base import StateStore
 from ebbtide.store.state.sqlite import SQLiteStateStore
 from ready_files import lay_state_file
@@ -188,6 +189,14 @@ def test_nobody_there_costs_nothing(lab: Lab) -> None:
         lab.replayer.upstreams._by_id[name] = replace(one, target=replace(one.target, port=9))
     with pytest.raises(Unprocessable, match="no upstream"):
         lab.run()
+
+
+def test_a_recording_whose_key_is_lost_is_not_said_to_be_missing(lab: Lab) -> None:
+    lab.record(CALL)
+    lab.recorder.vault = Vault([b"x" * 32])
+    with pytest.raises(RecordingBroken, match="is not given"):
+        lab.run()
+    assert lab.models.requests == []
 
 
 def test_a_replay_that_is_given_up_begins_no_further_call(lab: Lab) -> None:

@@ -198,6 +198,7 @@ class Replayer:
             NotFound: there is no such version of a policy.
             SpendingCapReached: a cap leaves too little for the first call.
             Frozen: the kill switch stopped the customer.
+            RecordingBroken: the call is recorded, and its key is not given any more.
             WrongState: too many are under way, or the server stops.
         """
         plan = self._plan(wish, asked_by, user_id)
@@ -302,12 +303,13 @@ class Replayer:
             raise Unprocessable(f"samples is 1 to {SAMPLES_MAX}")
         if wish.call_id is None:
             raise Unprocessable("the incident names no call, so there is nothing to make again")
-        baseline = self._recorded(wish.call_id, event.tenant_id)
-        if baseline is None:
+        try:
+            baseline = self._recorder.get(wish.call_id, event.tenant_id)
+        except NotFound as error:
             raise Unprocessable(
                 "the call of the incident is not recorded: recording was off when it was made,"
                 " or its time to be kept is over"
-            )
+            ) from error
         if not baseline.messages or not baseline.is_whole:
             raise Unprocessable(
                 "the recorded call holds more than text, such as images or what tools answered,"
