@@ -22,6 +22,9 @@ from ebbtide.cli.door import CommandError
 from ebbtide.cli.main import build_cli
 from ebbtide.client import errors as client_errors
 from ebbtide.domain import errors
+from ebbtide.guard.kill_switch import Frozen
+from ebbtide.guard.proxy import CallBlocked, UpstreamFailed
+from ebbtide.guard.recording import RecordingBroken
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDER = REPOSITORY / "docs" / "reference"
@@ -112,6 +115,15 @@ _OF_THE_DOOR = (
 )
 
 
+#: What guard and recordings answer; their statuses are held by the tests of their routes.
+_OF_THE_GUARD: tuple[tuple[type[errors.EbbtideError], str], ...] = (
+    (CallBlocked, "400"),
+    (Frozen, "423"),
+    (RecordingBroken, "409"),
+    (UpstreamFailed, "502, 504"),
+)
+
+
 def settings_page() -> str:
     """Every setting with its default and meaning."""
     rows = []
@@ -132,6 +144,10 @@ def errors_page() -> str:
             _first_sentences(kind),
         )
         for kind in own_errors()
+    ]
+    own += [
+        (f'<a id="{kind.code}"></a>`{kind.code}`', status_of, _first_sentences(kind))
+        for kind, status_of in _OF_THE_GUARD
     ]
     client = [
         (f"`{name}`", _first_sentences(kind))

@@ -52,7 +52,7 @@ CostOf = Callable[[Mapping[str, Any], datetime], tuple[Decimal, str] | None]
 
 
 class CallBlocked(EbbtideError):
-    """A policy blocked the call, or what came of it; ``verdicts`` say which and why."""
+    """A policy blocked the call, or what came of it; the verdicts say which and why."""
 
     code = "policy-blocked"
 
