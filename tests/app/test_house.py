@@ -11,10 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 from ebbtide.app.house import House
-from ebbtide.app.main import read_settings
+from ebbtide.app.main import greet, read_settings
 from ebbtide.app.serving import bind, url_of
 from ebbtide.app.settings import Settings
 from ebbtide.app.stores import open_events, open_state
+from ebbtide.cli.output import console
 from ebbtide.domain.errors import (
     EbbtideError,
     MappingError,
@@ -259,3 +260,15 @@ def test_a_free_port_is_bound_and_named(host: str) -> None:
         assert url.startswith("http://[::1]:" if ":" in host else "http://127.0.0.1:")
         with pytest.raises(SettingsError, match="EBBTIDE_PORT"):
             bind(host, listener.getsockname()[1])
+
+
+def test_a_start_without_the_key_of_recordings_says_that_nothing_is_recorded(
+    tmp_path: Path,
+) -> None:
+    for key in (SecretStr("a2" * 21 + "s="), None):
+        with house(tmp_path, recording_key=key) as one, console.capture() as said:
+            recorder = one.services.guard.recorder
+            if key is not None:
+                recorder.choose("acme", is_on=True, retention_days=7, at=NOW, by="key_1")
+            greet(one, "http://127.0.0.1:1")
+        assert ("nothing is: set EBBTIDE_RECORDING_KEY_FILE" in said.get()) is (key is None)

@@ -140,7 +140,7 @@ def serve_command(
     check_free(settings.data_dir)  # the same port would be taken too, and hide the reason
     listener = bind(settings.host, settings.port)
     with House(settings, make_first_key=_is_key_seen(show_key)) as house:
-        _greet(house, url_of(listener))
+        greet(house, url_of(listener))
         serve(house, listener)
 
 
@@ -165,7 +165,7 @@ def demo_command(
     listener = bind(settings.host, settings.port)
     with House(settings, make_first_key=_is_key_seen(show_key)) as house:
         fill(house, seed=seed, num_tenants=tenants, num_days=days)
-        _greet(house, url_of(listener))
+        greet(house, url_of(listener))
         console.print("Everything shown here is simulated.")
         today = typed(house.settings.data_dir, "today")
         console.print(inert(f"Who to call today, and why: {today}"))
@@ -177,7 +177,8 @@ def _is_key_seen(is_asked_for: bool) -> bool:
     return is_asked_for or sys.stdout.isatty()
 
 
-def _greet(house: House, url: str) -> None:
+def greet(house: House, url: str) -> None:
+    """Say where the server is, what it keeps, and what is missing."""
     console.print(f"Ebbtide is on {url}", style="bold")
     events = house.services.events
     console.print(inert(f"Events are kept in {events.engine}: {events.durability.note}."))
@@ -189,6 +190,11 @@ def _greet(house: House, url: str) -> None:
     else:
         # A new one would stay in the journal or file that this line goes to.
         console.print(inert(f"It has no admin key; make one with: {make_key}"))
+    choices = house.services.state.recordings.choices().values()
+    if not house.services.guard.recorder.is_possible and any(one.is_on for one in choices):
+        console.print(
+            "Customers are to be recorded, and nothing is: set EBBTIDE_RECORDING_KEY_FILE."
+        )
 
 
 def main() -> None:
