@@ -13,6 +13,9 @@ def test_somebody_is_stopped_and_goes_on(ebbtide: Command) -> None:
     assert ebbtide("freeze", "list") == "Nobody is frozen.\n"
     said = ebbtide("freeze", "tenant", "gamma-inc", "--reason", "Spend rose.")
     assert said.startswith("Frozen: gamma-inc. Let it go on with: ebbtide freeze lift frz_")
+    assert said.endswith("Nothing was known of that customer before: is the name right?\n")
+    again = ebbtide("freeze", "tenant", "gamma-inc", "--reason", "Spend rose.")
+    assert "is the name right" not in again
     key_id = json.loads(ebbtide("keys", "create", "k", "--scope", "llm:call", "--json"))["key_id"]
     made = json.loads(ebbtide("freeze", "key", key_id, "--reason", "It leaked.", "--json"))
     assert made["scope"] == "key" and made["is_active"]

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from ebbtide.cli.door import Connect
+from ebbtide.cli.door import CommandError, Connect, Door
 from ebbtide.cli.output import AS_JSON, console, inert, print_json, print_table
 
 _PATH = "/ops/freeze"
@@ -90,6 +90,8 @@ def freeze_commands(connect: Connect) -> typer.Typer:
 
 def _freeze(connect: Connect, body: dict[str, Any], as_json: bool) -> None:
     with connect() as door:
+        # Asked first, for a stop enters its customer in the directory.
+        is_known = body.get("tenant_id") is None or _is_known(door, body["tenant_id"])
         made = door.post(_PATH, body)
     if as_json:
         print_json(made)
@@ -99,6 +101,17 @@ def _freeze(connect: Connect, body: dict[str, Any], as_json: bool) -> None:
                 f"Frozen: {_whom(made)}. Let it go on with: ebbtide freeze lift {made['freeze_id']}"
             )
         )
+        if not is_known:
+            console.print("Nothing was known of that customer before: is the name right?")
+
+
+def _is_known(door: Door, tenant_id: str) -> bool:
+    """Whether the directory has a customer; what keeps it from telling keeps no stop back."""
+    try:
+        door.get(f"/v1/tenants/{quote(tenant_id, safe='')}")
+    except CommandError as error:
+        return error.status != 404
+    return True
 
 
 def _whom(freeze: dict[str, Any]) -> str:
