@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import structlog
-from fpdf.errors import FPDFException
 
 from ebbtide.domain.errors import EbbtideError, NotFound, WrongState
 from ebbtide.domain.event import Outcome
@@ -28,7 +27,6 @@ from ebbtide.ingest.incoming import Incoming
 from ebbtide.ingest.ingestor import Ingestor
 from ebbtide.replay.evidence.contents import Issue
 from ebbtide.replay.evidence.keys import SigningKeys
-from ebbtide.replay.evidence.pdf import render_pdf
 from ebbtide.replay.evidence.sign import (
     digest_of,
     public_bytes,
@@ -181,7 +179,7 @@ class Exports:
         except EbbtideError as error:
             log.warning("evidence.failed", export_id=export.export_id, error=str(error))
             self._fail(export, error.code, str(error))
-        except (FPDFException, TypeError, ValueError, RecursionError, OSError) as error:
+        except (TypeError, ValueError, RecursionError, OSError) as error:
             log.error("evidence.failed", export_id=export.export_id, exc_info=error)
             # The text of the error may hold contents; its class does not.
             self._fail(
@@ -195,6 +193,9 @@ class Exports:
         evidence = make(Issue(certificate_id, begun, self._is_simulated(), wish.include))
         content = sign_json(evidence, key)
         if wish.format is FileFormat.PDF:
+            # Only here: what makes pages is a third of all that a server would load.
+            from ebbtide.replay.evidence.pdf import render_pdf
+
             content = sign_pdf(render_pdf(evidence, content), evidence, key)
         if len(content) > FILE_MAX_BYTES:
             raise WrongState(

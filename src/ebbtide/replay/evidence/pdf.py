@@ -15,6 +15,7 @@ from typing import Any
 
 from fpdf import FPDF
 from fpdf.enums import Align, MethodReturnValue, WrapMode, XPos, YPos
+from fpdf.errors import FPDFException
 
 from ebbtide.domain.time import parse_instant
 
@@ -72,19 +73,25 @@ def render_pdf(evidence: dict[str, Any], signed_json: bytes) -> bytes:
     Args:
         evidence: settled contents, as :mod:`contents` makes them.
         signed_json: the signed file of the same evidence.
+
+    Raises:
+        ValueError: it cannot be set in pages.
     """
-    sheet = _Sheet(evidence, hashlib.sha256(signed_json).hexdigest())
-    sheet.tell()
-    sheet.embed_file(
-        bytes=signed_json,
-        basename=f"{evidence['certificate_id']}.json",
-        mime_type="application/json",
-        desc="The evidence itself, signed",
-        creation_date=parse_instant(evidence["issued_at"]),
-        modification_date=parse_instant(evidence["issued_at"]),
-        compress=False,  # so that the check finds it without a reader of PDF
-    )
-    return bytes(sheet.output())
+    try:
+        sheet = _Sheet(evidence, hashlib.sha256(signed_json).hexdigest())
+        sheet.tell()
+        sheet.embed_file(
+            bytes=signed_json,
+            basename=f"{evidence['certificate_id']}.json",
+            mime_type="application/json",
+            desc="The evidence itself, signed",
+            creation_date=parse_instant(evidence["issued_at"]),
+            modification_date=parse_instant(evidence["issued_at"]),
+            compress=False,  # so that the check finds it without a reader of PDF
+        )
+        return bytes(sheet.output())
+    except FPDFException as error:
+        raise ValueError(f"no pages: {error}") from error
 
 
 class _Sheet(FPDF):
