@@ -58,9 +58,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[playwright.sync_api.Browser]:
-    """One Chromium for all tests that need a real one."""
+    """One Chromium for all tests of a file; while it lives, no other event loop can run here."""
     driving = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:

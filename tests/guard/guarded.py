@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import openai
@@ -102,6 +104,13 @@ class Guarded:
             act = Act(f"{policy_id}-{tenant}", policy_id, [tenant], OFF, NOON, "test", "a test")
             self.house.services.state.policies.assign(act)
         self.house.services.policies.forget()
+
+    def events_of_stream(self, tenant: str, *types: str) -> list[Mapping[str, Any]]:
+        """The same once there are any: a stream is handed over when its last piece has left."""
+        until = monotonic() + 10
+        while not (found := self.events(tenant, *types)) and monotonic() < until:
+            threading.Event().wait(0.005)
+        return found
 
     def events(self, tenant: str, *types: str) -> list[Mapping[str, Any]]:
         """What is stored of a tenant, in time; metadata beside the columns."""

@@ -93,7 +93,7 @@ def test_a_stream_leaves_as_it_comes_where_nothing_can_block_it(house: Guarded) 
     # The tokens were asked for by us, and their piece has no choices: the caller never sees it.
     assert [one.choices[0].delta.content for one in rest] == [" two"]
     assert house.provider.last.json["stream_options"] == {"include_usage": True}
-    call = house.events("live", "LLM_CALL_MADE")[0]
+    call = house.events_of_stream("live", "LLM_CALL_MADE")[0]
     assert (call["tokens_out"], call["finish_reason"], call["is_stream"]) == (100, "stop", True)
 
 
@@ -330,7 +330,7 @@ def test_who_drips_is_cut_off_in_time(house: Guarded) -> None:
         answer = house.chat("drips", ebbtide={"upstream": "slow"}, stream=True)
         assert answer.status == 504 and answer.json["reason"] == "timeout"
     go_on.set()
-    failed = house.events("drips", "LLM_CALL_FAILED")
+    failed = house.events_of_stream("drips", "LLM_CALL_FAILED")
     assert [one["error_type"] for one in failed] == ["timeout", "timeout"]
     assert all(190 <= one["latency_ms"] < 5000 for one in failed)
 
@@ -358,7 +358,7 @@ def test_half_a_stream_is_no_answer(house: Guarded, pieces: list[bytes], reason:
             )
         )
     for one in (f"held-{reason}", tenant):
-        told = house.events(one, "LLM_CALL_FAILED")[0]["error_type"]
+        told = house.events_of_stream(one, "LLM_CALL_FAILED")[0]["error_type"]
         assert told == reason or (told, reason) == ("half_answer", "broken_answer")
 
 
