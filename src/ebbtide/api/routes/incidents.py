@@ -237,6 +237,7 @@ def get_incident(
         if key.tenant_id is None:
             cells = beside.submit(reader_.heatmap_cells, until - 30 * _DAY)
         event = find_incident(house, key, incident_id, tenant_id, until, known_at)
+        told = beside.submit(events_of_call, house.events, event, until, known_at)
         incident = incident_of(event)
         recent = reader_.incidents(until - 30 * _DAY, [incident.tenant_id])
         like = [one for one in recent if _is_like(one, incident)]
@@ -246,7 +247,7 @@ def get_incident(
             same = (incident.model, incident.policy_id, incident.policy_version)
             num_of_all = sum(num for cell, num in cells.result() if cell == same)
             num_alike = max(len(like), num_of_all - 1)
-    call = events_of_call(house.events, event, until, known_at)
+        call = told.result()
     costs = [one.cost_usd for one in call if one.cost_usd is not None]
     return show.IncidentStory(
         incident=show.incident_shown(incident, causes[incident.tenant_id, incident.event_uuid]),
