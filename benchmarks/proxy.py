@@ -88,24 +88,36 @@ async def _measure(server: ServerProcess, port: int, quick: bool) -> dict[str, A
     figures |= {"overhead_ms_p50": round(added[49], 3), "overhead_ms_p95": round(added[94], 3)}
     before = server.cpu_s()
     for name, of in (("direct", port), ("guarded", server.port)):
-        figures[f"{name}_calls_per_s"] = await _throughput(of, seconds)
+        found, refused = await _throughput(of, seconds)
+        figures[f"{name}_calls_per_s"] = found
+        if name == "guarded":
+            figures["guarded_refused_per_s"] = refused
     used = server.cpu_s() - before
     calls = figures["guarded_calls_per_s"] * seconds
     figures |= {"clients": CLIENTS, "server_cpu_ms_per_call": round(used / calls * 1000, 2)}
     return figures
 
 
-async def _throughput(port: int, seconds: float) -> int:
+async def _throughput(port: int, seconds: float) -> tuple[int, int]:
+    """Calls a second that were answered, and those that were asked to come again.
+
+    When the event log cannot follow, the proxy begins no further call until it has.
+    """
     until = time.perf_counter() + seconds
 
-    async def client() -> int:
-        line, num = _Line(port), 0
+    async def client() -> tuple[int, int]:
+        line, num, num_refused = _Line(port), 0, 0
         while time.perf_counter() < until:
-            await line.ask()
-            num += 1
-        return num
+            if await line.ask():
+                num += 1
+            else:
+                num_refused += 1
+                await asyncio.sleep(0.1)
+        return num, num_refused
 
-    return round(sum(await asyncio.gather(*(client() for _ in range(CLIENTS)))) / seconds)
+    found = await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    nums, refused = zip(*found, strict=True)
+    return round(sum(nums) / seconds), round(sum(refused) / seconds)
 
 
 class _Line:
@@ -125,8 +137,8 @@ class _Line:
         ]
         self._request = "\r\n".join([*lines, "", ""]).encode() + body
 
-    async def ask(self) -> None:
-        """One call, from its first byte to the last of its answer."""
+    async def ask(self) -> bool:
+        """One call, from its first byte to the last of its answer; False: come again later."""
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
@@ -138,8 +150,11 @@ class _Line:
             if line.startswith(b"content-length")
         )
         body = await reader.readexactly(length)
+        if head.startswith(b"HTTP/1.1 503"):
+            return False
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(f"it was refused: {body[:300]!r}")
+        return True
 
 
 async def _provide(port: int) -> None:
