@@ -1,4 +1,4 @@
-"""Writes the page of measured figures from the newest files in ``benchmarks/results``.
+"""Writes the page of measured figures: of each part the newest in ``benchmarks/results``.
 
 ``python tools/figures_page.py`` renews ``docs/reference/figures.md``; a test compares. What was
 not measured does not stand there.
@@ -87,6 +87,23 @@ _BENCH: list[Row] = [
     ("... one SQL statement over a plain table in PostgreSQL",
      "signals_seed_sql.compute_stickiness_ms", _milliseconds),
     ("... which is so many ticks", "signals_seed_sql.times_a_tick", _times),
+    ("Questions over HTTP: events in the store", "questions.num_events", _times),
+    ("... the pulse, 95 of 100 answers within", "questions.pulse_ms_p95", _milliseconds),
+    ("... the slowest of 16 questions, 95 of 100 answers within", "questions.question_ms_p95",
+     _milliseconds),
+    ("Console: events in the store", "console.num_events", _times),
+    ("... Today, 95 of 100 answers within", "console.screens.today.ms_p95", _milliseconds),
+    ("... Pulse", "console.screens.pulse.ms_p95", _milliseconds),
+    ("... a customer", "console.screens.customer.ms_p95", _milliseconds),
+    ("... the slowest of 17 pages", "console.screen_ms_p95", _milliseconds),
+    ("... bytes of the first visit, at most", "console.first_load_bytes", _times),
+    ("Guard proxy: added to a call, half of them within", "proxy.overhead_ms_p50",
+     "{:.1f} ms".format),
+    ("... 95 of 100 within", "proxy.overhead_ms_p95", "{:.1f} ms".format),
+    ("... calls a second from 16 clients", "proxy.guarded_calls_per_s", _times),
+    ("Policy-only replay of 100,000 recorded calls: PII_FILTER",
+     "policy_replay_pii_filter.processes_s", "{:.1f} s".format),
+    ("... CONTENT_ACCURACY", "policy_replay_content_accuracy.processes_s", "{:.1f} s".format),
     ("Inactivity job on PostgreSQL: users, three of ten inactive", "learners.num_users", _times),
     ("... rows of activity", "learners.num_rows", _times),
     ("... the whole command", "learners.job_s", "{:.1f} s".format),
@@ -127,13 +144,25 @@ def _section(title: str, name: str, rows: Iterable[Row]) -> str | None:
     files = sorted(RESULTS.glob(f"{name}-*.json"))
     if not files:
         return None
-    report: Figures = json.loads(files[-1].read_text("utf-8"))
-    shown = list(_filled(rows, report["figures"]))
+    reports: list[Figures] = [json.loads(file.read_text("utf-8")) for file in files]
+    newest = reports[-1]
+    # Of each part the newest figures, as far as they are of one machine and one set of versions.
+    alike = [
+        one
+        for one in reports
+        if (one["machine"], one["versions"]) == (newest["machine"], newest["versions"])
+    ]
+    figures: Figures = {}
+    for one in alike:
+        figures |= one["figures"]
+    shown = list(_filled(rows, figures))
     if not shown:
         return None
-    machine, versions = report["machine"], report["versions"]
+    machine, versions = newest["machine"], newest["versions"]
+    days = sorted({one["measured_at"][:10] for one in alike})
+    when = f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
     said = (
-        f"Measured on {report['measured_at'][:10]} with {machine['cores']} cores and"
+        f"Measured {when} with {machine['cores']} cores and"
         f" {machine['memory_gib']} GiB, Python {machine['python']}, DuckDB {versions['duckdb']};\n"
         "load generator and server on the same machine."
     )
