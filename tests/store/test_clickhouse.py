@@ -295,7 +295,15 @@ REOPENS = """
 """
 
 
-@pytest.mark.parametrize("damage", ["cut short", "zeroes", "zeroes at the end", "gone"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "cut short",
+        pytest.param("zeroes", marks=pytest.mark.slow),
+        "zeroes at the end",
+        pytest.param("gone", marks=pytest.mark.slow),
+    ],
+)
 def test_a_torn_rollup_is_noticed_and_rebuilt(tmp_path: Path, damage: str) -> None:
     assert json.loads(run_child(REOPENS, tmp_path / "data", "fill").stdout)[:2] == [300, 300]
     (torn,) = (tmp_path / "data" / "store").glob("*/*/2026*/rollup.proj/data.bin")
